@@ -1,0 +1,165 @@
+/** Reads manifests: exact bytes and a content type in, what the cache needs to know out. The bytes themselves are never rewritten. */
+import { type Digest, isDigest } from './digest.ts'
+import {
+  DOCKER_LIST,
+  DOCKER_MANIFEST,
+  essence,
+  isSchema1,
+  kindOfMediaType,
+  type ManifestKind,
+  OCI_ARTIFACT,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from './media-type.ts'
+
+/** Clients accept no more (clients.md D.12: c/image 4 MiB, containerd a little more). */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+
+export type Platform = { readonly os: string; readonly architecture: string; readonly variant?: string }
+
+export type Descriptor = {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** The registry is not expected to have it: clients go to `urls` (clients.md D.6). */
+  readonly foreign: boolean
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly platform?: Platform
+}
+
+export type Manifest = {
+  readonly kind: ManifestKind
+  /** What to send as `Content-Type`. */
+  readonly mediaType: string
+  /** Config and layers, each digest once; empty for an index. */
+  readonly blobs: readonly Descriptor[]
+  /** The manifests of an index; empty otherwise. */
+  readonly manifests: readonly Descriptor[]
+  /** What this manifest refers to (referrers API). */
+  readonly subject?: Digest
+  /** As the referrers API reports it: `artifactType`, else the config's media type. */
+  readonly artifactType?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** The bytes are no manifest that could be served: a login page, a cut answer, a signed schema 1. */
+export class ManifestError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ManifestError'
+  }
+}
+
+type Json = { readonly [key: string]: unknown }
+
+/** @param contentType as the upstream sent it. @throws ManifestError */
+export function parseManifest(bytes: Uint8Array, contentType: string | null | undefined): Manifest {
+  const json = parseJson(bytes)
+  const mediaType = mediaTypeOf(json, essence(contentType))
+  if (isSchema1(mediaType)) throw new ManifestError('it is a schema 1 manifest, which current clients refuse')
+  const kind = kindOfMediaType(mediaType) ?? kindOfShape(json)
+  if (kind === undefined) throw new ManifestError(`it is JSON of type '${mediaType}', but no manifest`)
+  const config = readDescriptor(json.config)
+  const subject = readDescriptor(json.subject)?.digest
+  const artifactType = text(json.artifactType) ?? (kind === 'image' ? config?.mediaType : undefined)
+  const annotations = readAnnotations(json.annotations)
+  return {
+    kind,
+    mediaType,
+    blobs: kind === 'index' ? [] : unique([config, ...readDescriptors(json.layers), ...readDescriptors(json.blobs)]),
+    manifests: kind === 'index' ? readDescriptors(json.manifests) : [],
+    ...(subject === undefined ? {} : { subject }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  }
+}
+
+/** Layers of BuildKit attestations and signatures: nobody pulls them with the image (clients.md D.5). */
+export function isAttestation(manifest: Manifest): boolean {
+  return manifest.blobs.some((blob) => blob.mediaType === 'application/vnd.in-toto+json')
+}
+
+function parseJson(bytes: Uint8Array): Json {
+  let json: unknown
+  try {
+    json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+  } catch (cause) {
+    throw new ManifestError('it is not JSON', { cause })
+  }
+  if (!isObject(json)) throw new ManifestError('it is JSON, but not an object')
+  return json
+}
+
+/** The declared type if it says anything, else what the manifest says of itself, else what its shape says (clients.md §0.3). */
+function mediaTypeOf(json: Json, declared: string): string {
+  if (kindOfMediaType(declared) !== undefined || isSchema1(declared)) return declared
+  if (declared !== '' && !/^(?:text\/|application\/(?:json|octet-stream)$|binary\/octet-stream$)/.test(declared)) return declared
+  const own = essence(text(json.mediaType))
+  if (own !== '') return own
+  if (json.schemaVersion === 1) return 'application/vnd.docker.distribution.manifest.v1+json'
+  if (json.schemaVersion !== 2) return declared
+  const kind = kindOfShape(json)
+  if (kind === 'index') return readDescriptors(json.manifests).some((d) => d.mediaType === DOCKER_MANIFEST) ? DOCKER_LIST : OCI_INDEX
+  if (kind !== 'image') return declared
+  return readDescriptor(json.config)?.mediaType.startsWith('application/vnd.docker.') ? DOCKER_MANIFEST : OCI_MANIFEST
+}
+
+function kindOfShape(json: Json): ManifestKind | undefined {
+  if (Array.isArray(json.manifests)) return 'index'
+  if (isObject(json.config) || Array.isArray(json.layers)) return 'image'
+  return json.mediaType === OCI_ARTIFACT ? 'artifact' : undefined
+}
+
+function readDescriptors(value: unknown): Descriptor[] {
+  return Array.isArray(value) ? value.map(readDescriptor).filter((descriptor) => descriptor !== undefined) : []
+}
+
+/** Descriptors this program could not act on (an unknown algorithm, no size) are left out; clients see them in the bytes all the same. */
+function readDescriptor(value: unknown): Descriptor | undefined {
+  if (!isObject(value)) return undefined
+  const digest = text(value.digest)
+  const size = value.size
+  if (digest === undefined || !isDigest(digest) || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
+  const mediaType = text(value.mediaType) ?? ''
+  const artifactType = text(value.artifactType)
+  const annotations = readAnnotations(value.annotations)
+  const platform = readPlatform(value.platform)
+  return {
+    mediaType,
+    digest,
+    sizeBytes: size,
+    foreign: (Array.isArray(value.urls) && value.urls.length > 0) || /\.foreign\.|\.nondistributable\./.test(mediaType),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(platform === undefined ? {} : { platform }),
+  }
+}
+
+function readPlatform(value: unknown): Platform | undefined {
+  if (!isObject(value)) return undefined
+  const [os, architecture, variant] = [text(value.os), text(value.architecture), text(value.variant)]
+  if (os === undefined || architecture === undefined) return undefined
+  return variant === undefined || variant === '' ? { os, architecture } : { os, architecture, variant }
+}
+
+function readAnnotations(value: unknown): Record<string, string> | undefined {
+  if (!isObject(value)) return undefined
+  const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  return entries.length === 0 ? undefined : Object.fromEntries(entries)
+}
+
+function unique(descriptors: readonly (Descriptor | undefined)[]): Descriptor[] {
+  const byDigest = new Map<Digest, Descriptor>()
+  for (const descriptor of descriptors)
+    if (descriptor !== undefined && !byDigest.has(descriptor.digest)) byDigest.set(descriptor.digest, descriptor)
+  return [...byDigest.values()]
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}

@@ -1,0 +1,50 @@
+/** References: registry + repository + (tag or digest), and their one canonical spelling. */
+import { type Digest, parseDigest } from './digest.ts'
+import { OciError } from './error.ts'
+import { asRegistry, parseRegistry, parseRepositoryOf, parseTag, type Registry, type Repository, type Tag } from './name.ts'
+
+export type TagReference = { readonly registry: Registry; readonly repository: Repository; readonly tag: Tag; readonly digest?: undefined }
+export type DigestReference = {
+  readonly registry: Registry
+  readonly repository: Repository
+  readonly digest: Digest
+  readonly tag?: undefined
+}
+export type Reference = TagReference | DigestReference
+
+/** `docker.io/library/alpine:3` or `quay.io/x/y@sha256:…`. Registry and repository cannot run into each other: only a registry is a host. */
+export function formatReference(reference: Reference): string {
+  const { registry, repository } = reference
+  return reference.digest === undefined ? `${registry}/${repository}:${reference.tag}` : `${registry}/${repository}@${reference.digest}`
+}
+
+/** @param target a tag or a digest. @throws OciError 400 with the part that is wrong */
+export function makeReference(registry: Registry, repository: string, target: string): Reference {
+  const name = parseRepositoryOf(registry, repository)
+  if (target.includes(':')) return { registry, repository: name, digest: parseDigest(target) }
+  return { registry, repository: name, tag: parseTag(target) }
+}
+
+/**
+ * Reads a full reference: `host[:port]/repository:tag` or `…@digest`. With both, the digest decides, as with every client.
+ * @throws OciError 400 with the part that is wrong
+ */
+export function parseReference(text: string): Reference {
+  const slash = text.indexOf('/')
+  if (slash < 0 || asRegistry(text.slice(0, slash)) === undefined) {
+    throw new OciError(400, 'NAME_INVALID', `'${text}' names no registry: want host/repository:tag or host/repository@digest`)
+  }
+  const registry = parseRegistry(text.slice(0, slash))
+  const rest = text.slice(slash + 1)
+  const at = rest.indexOf('@')
+  const name = at < 0 ? rest : rest.slice(0, at)
+  const colon = name.indexOf(':')
+  const repository = colon < 0 ? name : name.slice(0, colon)
+  if (at >= 0) return makeReference(registry, repository, parseDigest(rest.slice(at + 1)))
+  if (colon < 0) throw new OciError(400, 'MANIFEST_INVALID', `'${text}' has neither a tag nor a digest`)
+  return makeReference(registry, repository, parseTag(name.slice(colon + 1)))
+}
+
+export function withDigest(reference: Reference, digest: Digest): DigestReference {
+  return { registry: reference.registry, repository: reference.repository, digest }
+}

@@ -1,0 +1,42 @@
+/** The contract of an upstream: what the cache asks one registry for. Every method rejects with `UpstreamError`, or with the signal's reason. */
+import type { Readable } from 'node:stream'
+import type { Digest } from '../oci/digest.ts'
+import type { Registry, Repository, Tag } from '../oci/name.ts'
+
+export type UpstreamManifest = {
+  /** At most `MAX_MANIFEST_BYTES`; not yet verified. */
+  readonly bytes: Buffer
+  readonly contentType: string | undefined
+  /** `Docker-Content-Digest` where it is a digest. */
+  readonly digest: Digest | undefined
+}
+
+export type UpstreamBlob = {
+  /** Of the whole blob; undefined where the upstream does not say. */
+  readonly sizeBytes: number | undefined
+  /** Where in the blob `body` begins: the offset that was asked for, or 0 if the upstream ignored it. */
+  readonly start: number
+  /** Must be read to its end or destroyed. Its errors are `UpstreamError`s. */
+  readonly body: Readable
+}
+
+export interface Upstream {
+  readonly registry: Registry
+  getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest>
+  /** The digest behind a tag by HEAD, which rate limits do not count (clients.md D.15); undefined where the answer names none. */
+  headManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<Digest | undefined>
+  /** @param offset of the first byte wanted, through a `Range` request if it is not 0 */
+  openBlob(repository: Repository, digest: Digest, offset: number, signal?: AbortSignal): Promise<UpstreamBlob>
+  /** The size of a blob, by `GET` with `Range: bytes=0-0` (clients.md D.10: some registries refuse HEAD). */
+  blobSize(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<number>
+  /** All tags, every page, in the upstream's order. */
+  listTags(repository: Repository, signal?: AbortSignal): Promise<string[]>
+  /** The descriptors (parsed JSON, as the upstream sent them) that refer to `digest`, every page; undefined where the registry has no referrers API (404). */
+  listReferrers(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<unknown[] | undefined>
+}
+
+/** Where the cache gets its upstreams from. */
+export interface UpstreamDirectory {
+  /** @throws OciError 404 NAME_UNKNOWN for a registry that the configuration closes */
+  of(registry: Registry): Upstream
+}
