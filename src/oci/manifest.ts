@@ -15,6 +15,12 @@ import {
 /** Clients accept no more (clients.md D.12: c/image 4 MiB, containerd a little more). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
+/** Deeper than any manifest. JSON.stringify overflows the stack at some thousand levels, and JSON.parse takes half a second for 4 MiB of them. */
+const MAX_DEPTH = 100
+
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/
+const VAGUE = /^(?:text\/.*|application\/(?:json|octet-stream)|binary\/octet-stream)$/
+
 export type Platform = { readonly os: string; readonly architecture: string; readonly variant?: string }
 
 export type Descriptor = {
@@ -45,9 +51,13 @@ export type Manifest = {
 
 /** The bytes are no manifest that could be served: a login page, a cut answer, a signed schema 1. */
 export class ManifestError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
+  /** A manifest indeed, but of the kind that no current client takes. */
+  readonly schema1: boolean
+
+  constructor(message: string, options: ErrorOptions & { schema1?: boolean } = {}) {
     super(message, options)
     this.name = 'ManifestError'
+    this.schema1 = options.schema1 ?? false
   }
 }
 
@@ -57,12 +67,13 @@ type Json = { readonly [key: string]: unknown }
 export function parseManifest(bytes: Uint8Array, contentType: string | null | undefined): Manifest {
   const json = parseJson(bytes)
   const mediaType = mediaTypeOf(json, essence(contentType))
-  if (isSchema1(mediaType)) throw new ManifestError('it is a schema 1 manifest, which current clients refuse')
+  if (isSchema1(mediaType)) throw new ManifestError('it is a schema 1 manifest, which current clients refuse', { schema1: true })
   const kind = kindOfMediaType(mediaType) ?? kindOfShape(json)
   if (kind === undefined) throw new ManifestError(`it is JSON of type '${mediaType}', but no manifest`)
+  if (contradicts(kind, json)) throw new ManifestError(`its type is '${mediaType}', but it reads as something else`)
   const config = readDescriptor(json.config)
   const subject = readDescriptor(json.subject)?.digest
-  const artifactType = text(json.artifactType) ?? (kind === 'image' ? config?.mediaType : undefined)
+  const artifactType = text(json.artifactType) ?? (kind === 'image' ? text(config?.mediaType) : undefined)
   const annotations = readAnnotations(json.annotations)
   return {
     kind,
@@ -75,15 +86,17 @@ export function parseManifest(bytes: Uint8Array, contentType: string | null | un
   }
 }
 
-/** Layers of BuildKit attestations and signatures: nobody pulls them with the image (clients.md D.5). */
+/** Made by BuildKit beside an image: nobody pulls its layers with the image (clients.md D.5). */
 export function isAttestation(manifest: Manifest): boolean {
   return manifest.blobs.some((blob) => blob.mediaType === 'application/vnd.in-toto+json')
 }
 
 function parseJson(bytes: Uint8Array): Json {
+  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  if (isTooDeep(source)) throw new ManifestError(`it is nested more than ${MAX_DEPTH} levels deep`)
   let json: unknown
   try {
-    json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+    json = JSON.parse(source)
   } catch (cause) {
     throw new ManifestError('it is not JSON', { cause })
   }
@@ -91,24 +104,50 @@ function parseJson(bytes: Uint8Array): Json {
   return json
 }
 
+function isTooDeep(source: string): boolean {
+  let depth = 0
+  let quoted = false
+  for (let i = 0; i < source.length; i++) {
+    const char = source[i]
+    if (char === '"') quoted = !quoted
+    else if (quoted) i += char === '\\' ? 1 : 0
+    else if (char === '{' || char === '[') depth++
+    else if (char === '}' || char === ']') depth--
+    if (depth > MAX_DEPTH) return true
+  }
+  return false
+}
+
 /** The declared type if it says anything, else what the manifest says of itself, else what its shape says (clients.md §0.3). */
 function mediaTypeOf(json: Json, declared: string): string {
-  if (kindOfMediaType(declared) !== undefined || isSchema1(declared)) return declared
-  if (declared !== '' && !/^(?:text\/|application\/(?:json|octet-stream)$|binary\/octet-stream$)/.test(declared)) return declared
+  if (saysAnything(declared)) return declared
   const own = essence(text(json.mediaType))
-  if (own !== '') return own
+  if (saysAnything(own)) return own
   if (json.schemaVersion === 1) return 'application/vnd.docker.distribution.manifest.v1+json'
-  if (json.schemaVersion !== 2) return declared
   const kind = kindOfShape(json)
   if (kind === 'index') return readDescriptors(json.manifests).some((d) => d.mediaType === DOCKER_MANIFEST) ? DOCKER_LIST : OCI_INDEX
   if (kind !== 'image') return declared
   return readDescriptor(json.config)?.mediaType.startsWith('application/vnd.docker.') ? DOCKER_MANIFEST : OCI_MANIFEST
 }
 
+/** Whether a type can be sent on as it is: well-formed (RFC 6838 4.2), and none of those that servers send for want of a better one. */
+function saysAnything(mediaType: string): boolean {
+  return MEDIA_TYPE.test(mediaType) && !VAGUE.test(mediaType)
+}
+
+/** `schemaVersion` tells a manifest from other JSON: an image's configuration has a `config` of its own. */
 function kindOfShape(json: Json): ManifestKind | undefined {
+  if (json.mediaType === OCI_ARTIFACT) return 'artifact'
+  if (json.schemaVersion !== 2) return undefined
   if (Array.isArray(json.manifests)) return 'index'
-  if (isObject(json.config) || Array.isArray(json.layers)) return 'image'
-  return json.mediaType === OCI_ARTIFACT ? 'artifact' : undefined
+  return isObject(json.config) || Array.isArray(json.layers) ? 'image' : undefined
+}
+
+/** containerd refuses a body of one kind under the type of another (clients.md A.1.4). */
+function contradicts(kind: ManifestKind, json: Json): boolean {
+  const own = kindOfMediaType(essence(text(json.mediaType)))
+  if (own !== undefined && own !== kind) return true
+  return kind === 'index' ? Array.isArray(json.layers) : Array.isArray(json.manifests)
 }
 
 function readDescriptors(value: unknown): Descriptor[] {
@@ -140,7 +179,7 @@ function readPlatform(value: unknown): Platform | undefined {
   if (!isObject(value)) return undefined
   const [os, architecture, variant] = [text(value.os), text(value.architecture), text(value.variant)]
   if (os === undefined || architecture === undefined) return undefined
-  return variant === undefined || variant === '' ? { os, architecture } : { os, architecture, variant }
+  return variant === undefined ? { os, architecture } : { os, architecture, variant }
 }
 
 function readAnnotations(value: unknown): Record<string, string> | undefined {
@@ -160,6 +199,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** An empty string counts as absent, as it does in Go. */
 function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
+  return typeof value === 'string' && value !== '' ? value : undefined
 }

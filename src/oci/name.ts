@@ -14,18 +14,28 @@ const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`)
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 const HOST_LABEL = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?'
-const HOST = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-f:.]+\\])(?::([0-9]{1,5}))?$`)
+const HOST = new RegExp(`^(${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-f:.]+\\])(?::([1-9][0-9]{0,4}))?$`, 'i')
 const MAX_HOST_LENGTH = 255 + 6
 /** Many clients refuse longer ones (distribution-spec "Pulling manifests"). */
 const MAX_REPOSITORY_LENGTH = 255
 
-/** The registry that `text` names, lower-cased, Docker Hub under its one name; undefined if it is no host or host:port. */
+/** The registry that `text` names, lower-cased, Docker Hub and IPv6 addresses under their one name; undefined if it is no host or host:port. */
 export function asRegistry(text: string): Registry | undefined {
-  if (text.length > MAX_HOST_LENGTH) return undefined
-  const host = text.toLowerCase()
-  const match = HOST.exec(host)
-  if (match === null || Number(match[1] ?? 1) > 65535 || Number(match[1] ?? 1) === 0) return undefined
-  return (HUB_NAMES.has(host) ? DOCKER_HUB : host) as Registry
+  const match = text.length > MAX_HOST_LENGTH ? null : HOST.exec(text)
+  if (match === null) return undefined
+  const [, name = '', port] = match
+  const host = asUrlHost(name.toLowerCase())
+  if (host === undefined || Number(port ?? 1) > 65535) return undefined
+  if (port !== undefined) return `${host}:${port}` as Registry
+  return HUB_NAMES.has(host) ? DOCKER_HUB : (host as Registry)
+}
+
+/** As a URL spells it; undefined for what no URL can hold (`[:::]`, `256.1.1.1`) and for disguised IPv4 addresses (`127.1`, `0x7f.1`). */
+function asUrlHost(host: string): string | undefined {
+  const url = `http://${host}`
+  if (!URL.canParse(url)) return undefined
+  const { hostname } = new URL(url)
+  return hostname === host || host.startsWith('[') ? hostname : undefined
 }
 
 /** @throws OciError 400 NAME_INVALID */

@@ -1,0 +1,145 @@
+/** Lists: the tags of a repository, and what refers to a digest. The upstream's word while it answers in time, else the catalog's (design §3). */
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import { OciError } from '../oci/error.ts'
+import { parseTag, type Registry, type Repository } from '../oci/name.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
+import type { UpstreamDirectory } from '../upstream/upstream.ts'
+import { type CacheStatus, type Demand, MISS } from './answer.ts'
+import type { Catalog, ManifestEntry } from './catalog.ts'
+import type { Manifests } from './manifests.ts'
+import { within } from './within.ts'
+
+export type TagsAnswer = { readonly tags: readonly string[]; readonly status: CacheStatus }
+export type ReferrersAnswer = { readonly descriptors: readonly unknown[]; readonly status: CacheStatus }
+
+export type ListsDeps = {
+  readonly catalog: Catalog
+  /** Resolves when the catalog is complete. */
+  readonly catalogReady: Promise<void>
+  readonly manifests: Manifests
+  readonly upstreams: UpstreamDirectory
+  readonly airGapped: boolean
+  readonly checkMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export class Lists {
+  readonly #deps: ListsDeps
+
+  constructor(deps: ListsDeps) {
+    this.#deps = deps
+  }
+
+  /** All tags, sorted by code point. @throws OciError, UpstreamError */
+  async tags(registry: Registry, repository: Repository, demand: Demand): Promise<TagsAnswer> {
+    let trouble: UpstreamError | undefined
+    if (this.#mayAsk(demand)) {
+      try {
+        const upstream = this.#deps.upstreams.of(registry)
+        const tags = await this.#within(`${registry} did not list the tags of ${repository}`, (signal) =>
+          upstream.listTags(repository, signal),
+        )
+        return { tags: [...new Set(tags)].sort(), status: MISS }
+      } catch (error) {
+        trouble = asTrouble(error)
+      }
+    }
+    await this.#deps.catalogReady
+    const tags = this.#deps.catalog.tagsOf(registry, repository).sort()
+    if (tags.length > 0) return { tags, status: staleBecause(trouble?.kind) }
+    throw trouble ?? notCached(demand, `no tag of ${registry}/${repository} is cached`, 'NAME_UNKNOWN')
+  }
+
+  /**
+   * What refers to `subject`: from the upstream's referrers API; where it has none, from the fallback tag's index; proven absent: nothing.
+   * @throws OciError 404 where nobody could be asked and nothing is cached: clients fail on anything else (clients.md A.1.10)
+   */
+  async referrers(registry: Registry, repository: Repository, subject: Digest, demand: Demand): Promise<ReferrersAnswer> {
+    let trouble: UpstreamError | undefined
+    if (this.#mayAsk(demand)) {
+      try {
+        return { descriptors: await this.#askReferrers(registry, repository, subject, demand), status: MISS }
+      } catch (error) {
+        trouble = asTrouble(error)
+        this.#deps.log.warn('upstream did not list referrers', { registry, repository, subject, kind: trouble.kind, error: trouble })
+      }
+    }
+    await this.#deps.catalogReady
+    const cached = new Map<unknown, unknown>(
+      descriptorsOf(this.#deps.catalog.referrersOf(subject)).map((descriptor) => [descriptor.digest, descriptor]),
+    )
+    const fallback = await this.#fallbackIndex(registry, repository, subject, { onlyIfCached: true }).catch(() => undefined) // nothing cached
+    for (const descriptor of fallback ?? []) cached.set((descriptor as { digest?: unknown }).digest, descriptor)
+    if (cached.size > 0) return { descriptors: [...cached.values()], status: staleBecause(trouble?.kind) }
+    throw new OciError(
+      404,
+      'MANIFEST_UNKNOWN',
+      `no referrers of ${subject} are cached${trouble === undefined ? '' : `, and ${trouble.message}`}`,
+    )
+  }
+
+  async #askReferrers(registry: Registry, repository: Repository, subject: Digest, demand: Demand): Promise<readonly unknown[]> {
+    const upstream = this.#deps.upstreams.of(registry)
+    const silence = `${registry} did not list the referrers of ${subject}`
+    const listed = await this.#within(silence, (signal) => upstream.listReferrers(repository, subject, signal))
+    if (listed !== undefined) return listed
+    try {
+      return (await this.#fallbackIndex(registry, repository, subject, demand, true)) ?? []
+    } catch (error) {
+      if (error instanceof UpstreamError && error.kind === 'notFound') return [] // proven absent
+      throw error
+    }
+  }
+
+  /** The descriptors under the fallback tag, `<algorithm>-<hex>` cut to 32 and 64 characters (distribution-spec, "Unavailable Referrers API"). */
+  async #fallbackIndex(
+    registry: Registry,
+    repository: Repository,
+    subject: Digest,
+    demand: Demand,
+    check = false,
+  ): Promise<readonly unknown[] | undefined> {
+    const [algorithm = '', hex = ''] = subject.split(':')
+    const tag = parseTag(`${algorithm.slice(0, 32)}-${hex.slice(0, 64)}`)
+    const { entry, bytes, status } = await this.#deps.manifests.get({ registry, repository, tag }, demand, true, check)
+    if (check && status.hit && status.stale !== undefined) throw new UpstreamError(status.stale, `${registry} could not be asked`)
+    if (entry.kind !== 'index' || bytes === undefined) return undefined
+    const { manifests } = JSON.parse(bytes.toString('utf8')) as { manifests?: unknown }
+    return Array.isArray(manifests) ? manifests.filter((descriptor) => typeof descriptor === 'object' && descriptor !== null) : []
+  }
+
+  #within<T>(what: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return within(this.#deps.clock, this.#deps.checkMs, what, work)
+  }
+
+  #mayAsk(demand: Demand): boolean {
+    return !this.#deps.airGapped && !demand.onlyIfCached
+  }
+}
+
+function staleBecause(kind: UpstreamErrorKind | undefined): CacheStatus {
+  return kind === undefined ? { hit: true } : { hit: true, stale: kind }
+}
+
+function asTrouble(error: unknown): UpstreamError {
+  if (error instanceof UpstreamError) return error
+  throw error
+}
+
+function notCached(demand: Demand, what: string, code: 'NAME_UNKNOWN'): OciError {
+  if (demand.onlyIfCached) return new OciError(504, code, `${what}, and only-if-cached was asked for`)
+  return new OciError(404, code, `${what}, and the server is air-gapped`)
+}
+
+function descriptorsOf(entries: Iterable<ManifestEntry>): { readonly digest: Digest }[] {
+  return [...entries].map(({ mediaType, digest, sizeBytes, artifactType, annotations }) => ({
+    mediaType,
+    digest,
+    size: sizeBytes,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  }))
+}

@@ -1,0 +1,158 @@
+/**
+ * The record formats on disk (design §5): one JSON object per manifest in the form the Go program reads and writes, one per reference in ours.
+ * Text in, values out; no file is touched here.
+ */
+import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../oci/digest.ts'
+import { DOCKER_LIST, DOCKER_MANIFEST, kindOfMediaType, OCI_INDEX, OCI_MANIFEST } from '../oci/media-type.ts'
+import { parseRegistry, parseRepositoryOf } from '../oci/name.ts'
+import { parseReference } from '../oci/reference.ts'
+import type { ManifestRecord, RefRecord } from './store.ts'
+
+/** The record is no record: the file is damaged, foreign or not of this format. */
+export class RecordError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'RecordError'
+  }
+}
+
+type Json = { readonly [key: string]: unknown }
+
+/** `type` numbers and the keys of the parsed copy, as the Go program has them (ociregistry.md §4.2); the value is its empty object. */
+const GO_TYPES: readonly { readonly mediaType: string; readonly key: string; readonly empty: Json }[] = [
+  { mediaType: DOCKER_LIST, key: 'v2.docker.manifestList', empty: { schemaVersion: 0, mediaType: '', manifests: null } },
+  { mediaType: DOCKER_MANIFEST, key: 'v2.docker.manifest', empty: { schemaVersion: 0, config: {}, layers: null } },
+  { mediaType: OCI_INDEX, key: 'v1.oci.index', empty: { schemaVersion: 0, manifests: null } },
+  {
+    mediaType: OCI_MANIFEST,
+    key: 'v1.oci.manifest',
+    empty: { schemaVersion: 0, config: { mediaType: '', digest: '', size: 0 }, layers: null },
+  },
+]
+const GO_KEY_ORDER = ['v1.oci.index', 'v1.oci.manifest', 'v2.docker.manifestList', 'v2.docker.manifest'] as const
+const GO_TYPE_UNDEFINED = 4
+
+/** The directory a record lies in: `fat` for indexes, `img` for all others. */
+export function recordDirectory(mediaType: string): 'fat' | 'img' {
+  return kindOfMediaType(mediaType) === 'index' ? 'fat' : 'img'
+}
+
+export function encodeRecord(record: ManifestRecord): string {
+  const type = GO_TYPES.findIndex((candidate) => candidate.mediaType === record.mediaType)
+  const parsed = GO_KEY_ORDER.map((key) => {
+    const goType = GO_TYPES.findIndex((candidate) => candidate.key === key)
+    return [key, goType === type ? JSON.parse(record.bytes.toString('utf8')) : GO_TYPES[goType]?.empty]
+  })
+  return JSON.stringify({
+    type: type < 0 ? GO_TYPE_UNDEFINED : type,
+    digest: digestFileName(record.digest),
+    imageUrl: record.imageUrl,
+    bytes: record.bytes.toString('base64'),
+    ...Object.fromEntries(parsed),
+    created: formatLocalTime(record.createdMs),
+    pulled: formatLocalTime(record.pulledMs),
+    mediaType: record.mediaType,
+    registry: record.registry,
+    repository: record.repository,
+  })
+}
+
+/**
+ * @param name of the file, which names the digest
+ * @param fileTimeMs counts where a time is missing or unreadable
+ * @throws RecordError
+ */
+export function decodeRecord(name: string, text: string, fileTimeMs: number): ManifestRecord {
+  const digest = digestOfFileName(name)
+  if (digest === undefined) throw new RecordError(`its name '${name}' is no digest`)
+  const json = parseObject(text)
+  const imageUrl = wantText(json, 'imageUrl')
+  const bytes = Buffer.from(wantText(json, 'bytes'), 'base64')
+  if (bytes.byteLength === 0) throw new RecordError(`'bytes' is empty`)
+  return asRecordError(() => {
+    const reference = parseReference(imageUrl)
+    const registry = parseRegistry(optionalText(json, 'registry') ?? reference.registry)
+    return {
+      digest,
+      mediaType: optionalText(json, 'mediaType') ?? mediaTypeOfGoType(json.type),
+      bytes,
+      imageUrl,
+      registry,
+      repository: parseRepositoryOf(registry, optionalText(json, 'repository') ?? reference.repository),
+      createdMs: parseTime(json.created) ?? fileTimeMs,
+      pulledMs: parseTime(json.pulled) ?? fileTimeMs,
+    }
+  })
+}
+
+export function encodeRef(ref: RefRecord): string {
+  const { reference, digest, createdMs, pulledMs, checkedMs } = ref
+  return JSON.stringify({ reference, digest, created: iso(createdMs), pulled: iso(pulledMs), checked: iso(checkedMs) })
+}
+
+/** @throws RecordError */
+export function decodeRef(text: string, fileTimeMs: number): RefRecord {
+  const json = parseObject(text)
+  const reference = wantText(json, 'reference')
+  asRecordError(() => parseReference(reference))
+  return {
+    reference,
+    digest: wantDigest(json, 'digest'),
+    createdMs: parseTime(json.created) ?? fileTimeMs,
+    pulledMs: parseTime(json.pulled) ?? fileTimeMs,
+    checkedMs: parseTime(json.checked) ?? fileTimeMs,
+  }
+}
+
+/** `2026-11-20T17:15:21`, local wall time without a zone: what the Go program writes. */
+export function formatLocalTime(ms: number): string {
+  const time = new Date(ms)
+  const two = (value: number) => String(value).padStart(2, '0')
+  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`
+  return `${date}T${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
+}
+
+/** A time with or without a zone (without: local); undefined if it is missing or says nothing, like a literal `$CREATED`. */
+export function parseTime(value: unknown): number | undefined {
+  if (typeof value !== 'string' || !/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?$/.test(value)) return undefined
+  const ms = Date.parse(value)
+  return Number.isNaN(ms) ? undefined : ms
+}
+
+function mediaTypeOfGoType(type: unknown): string {
+  return (typeof type === 'number' ? GO_TYPES[type]?.mediaType : undefined) ?? ''
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+function parseObject(text: string): Json {
+  const json: unknown = asRecordError(() => JSON.parse(text))
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new RecordError('it is not a JSON object')
+  return json as Json
+}
+
+function wantText(json: Json, key: string): string {
+  const value = optionalText(json, key)
+  if (value === undefined) throw new RecordError(`'${key}' is missing or not text`)
+  return value
+}
+
+function optionalText(json: Json, key: string): string | undefined {
+  const value = json[key]
+  return typeof value === 'string' ? value : undefined
+}
+
+function wantDigest(json: Json, key: string): Digest {
+  const value = wantText(json, key)
+  return asRecordError(() => parseDigest(value))
+}
+
+function asRecordError<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new RecordError(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}

@@ -1,0 +1,91 @@
+/** The Store contract: where verified content lies. A directory implements it; a bucket could. `test/store/contract.ts` says it in tests. */
+import type { Digest } from '../oci/digest.ts'
+import type { Registry, Repository } from '../oci/name.ts'
+
+/**
+ * Lends the memory that chunks are read into, so that the sender of a response decides how much each one may hold.
+ * A buffer goes back when its chunk is no longer valid.
+ */
+export type ReadBuffers = {
+  /** One to read into; a reader asks for it when it holds none. */
+  take(): Buffer
+  /** A second one for reading ahead; undefined when reading ahead does not pay. */
+  takeAhead(): Buffer | undefined
+  give(buffer: Buffer): void
+}
+
+/** A blob that is open for reading, from wherever: deleting it meanwhile does not disturb the reader. */
+export interface ReadableBlob {
+  readonly sizeBytes: number
+  /** The bytes from `start` up to `end` (exclusive), in chunks that are valid until the next one is asked for. */
+  read(start: number, end: number, buffers: ReadBuffers): AsyncIterable<Buffer>
+  /** To be called once; readers that are still running may finish. */
+  close(): void
+}
+
+export interface StoredBlob extends ReadableBlob {
+  /** Whether this program verified the bytes. Others have to be hashed before their last bytes go out. */
+  readonly verified: boolean
+  /** As `read`, but no further than `available` says (see `readChunks`). */
+  readWhen(start: number, end: number, buffers: ReadBuffers, available: Available): AsyncIterable<Buffer>
+}
+
+/** Resolves to how far a blob may be read, more than `offset`, as soon as that is so. */
+export type Available = (offset: number) => number | Promise<number>
+
+/** One manifest as it is kept: exact bytes and what was known when it came. Immutable once written. */
+export type ManifestRecord = {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly bytes: Buffer
+  /** The reference under which it came first, in canonical spelling. */
+  readonly imageUrl: string
+  /** Who supplied it. */
+  readonly registry: Registry
+  readonly repository: Repository
+  /** ms since 1970. */
+  readonly createdMs: number
+  readonly pulledMs: number
+}
+
+/** What a reference points at. A tag moves by one atomic replacement. */
+export type RefRecord = {
+  /** Canonical spelling. */
+  readonly reference: string
+  readonly digest: Digest
+  /** ms since 1970: first recorded, last asked for by a client, last confirmed by the upstream. */
+  readonly createdMs: number
+  readonly pulledMs: number
+  readonly checkedMs: number
+}
+
+export interface BlobStore {
+  /** Undefined where it is absent. */
+  openBlob(digest: Digest): Promise<StoredBlob | undefined>
+  /** Publishes verified bytes from a spool file, durably; the spool file is gone afterwards. May take minutes. Harmless when the blob is there already. */
+  commitBlob(digest: Digest, spoolPath: string): Promise<void>
+  /** Notes that a blob which was there unverified has been verified. */
+  markVerified(digest: Digest): Promise<void>
+  /** Takes a blob that is not what its name says out of the way, without deleting it. */
+  quarantineBlob(digest: Digest, why: string): Promise<void>
+  deleteBlob(digest: Digest): Promise<void>
+  listBlobs(): AsyncIterable<Digest>
+}
+
+export interface RecordStore {
+  putRecord(record: ManifestRecord): Promise<void>
+  /** Undefined where it is absent or damaged; a damaged one is quarantined. The bytes are checked against the digest. */
+  getRecord(digest: Digest): Promise<ManifestRecord | undefined>
+  deleteRecord(digest: Digest): Promise<void>
+  /** All of them; damaged ones are quarantined and left out. The bytes are not hashed. */
+  listRecords(): AsyncIterable<ManifestRecord>
+}
+
+export interface RefStore {
+  putRef(ref: RefRecord): Promise<void>
+  getRef(reference: string): Promise<RefRecord | undefined>
+  deleteRef(reference: string): Promise<void>
+  listRefs(): AsyncIterable<RefRecord>
+}
+
+export interface Store extends BlobStore, RecordStore, RefStore {}
