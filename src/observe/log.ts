@@ -1,4 +1,7 @@
 /** Log lines: text for people or JSON for machines, one line each, to stderr or a file. */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import type { Clock } from './clock.ts'
+import { formatJson, formatText } from './log-format.ts'
 
 export type LogFields = Readonly<Record<string, unknown>>
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -8,4 +11,46 @@ export type Log = {
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
   error(message: string, fields?: LogFields): void
+}
+
+export type LogOptions = {
+  /** The least important level that is written. At `debug` errors come with their stacks. */
+  readonly level: LogLevel
+  readonly format: 'text' | 'json'
+  /** Takes whole lines, each with its line end. */
+  readonly write: (line: string) => void
+  readonly clock: Pick<Clock, 'now'>
+}
+
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+
+/** A field `bug: true` shows the stacks of errors at any level: it marks what only a programmer can mend. */
+export function createLog({ level: least, format, write, clock }: LogOptions): Log {
+  const toLine = format === 'json' ? formatJson : formatText
+  const line = (level: LogLevel) => {
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return () => {}
+    return (message: string, fields: LogFields = {}) =>
+      write(toLine({ time: clock.now(), level, message, fields, stacks: least === 'debug' || fields.bug === true }))
+  }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+export type LogOutput = { readonly write: (line: string) => void; readonly close: () => void }
+
+/**
+ * Opens a log file for appending, mode 0644. Lines that cannot be written any more (disk full) are lost: serving goes on.
+ * @throws the system's error if the file cannot be opened
+ */
+export function openLogOutput(file: string): LogOutput {
+  const fd = openSync(file, 'a', 0o644)
+  return {
+    write: (line) => {
+      try {
+        writeSync(fd, line)
+      } catch {
+        // nowhere left to say so
+      }
+    },
+    close: () => closeSync(fd),
+  }
 }

@@ -1,0 +1,141 @@
+/** Builds dist/ociregistry.cjs: one executable file that needs nothing but Node. The same sources give the same bytes, wherever they lie. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { newestSourceMs } from './scripts/sources.mjs'
+
+const root = dirname(fileURLToPath(import.meta.url))
+/** The tests name another file, to compare. */
+const outfile = resolve(root, process.argv[2] ?? 'dist/ociregistry.cjs')
+
+// libuv reads the size of its thread pool once, when it is first used: above all bundled code is the only place early enough
+const banner = `#!/usr/bin/env node\n'use strict'\nprocess.env.UV_THREADPOOL_SIZE ??= '16'`
+
+/** What an npm package contains of somebody else's and does not mention in its own licence file. */
+const noticesWithin = new Map([['undici', [['llhttp (inside undici)', 'scripts/notices/llhttp.txt']]]])
+
+class BuildError extends Error {}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(join(root, path), 'utf8')
+  } catch (cause) {
+    throw new BuildError(`cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`)
+  }
+}
+
+function version() {
+  const { version } = JSON.parse(read('package.json'))
+  if (typeof version !== 'string') throw new BuildError('package.json has no version')
+  return version
+}
+
+/** Seconds since 1970: SOURCE_DATE_EPOCH, else the commit's, else (no repository) the newest source file's. */
+function sourceDateSeconds() {
+  const wanted = process.env.SOURCE_DATE_EPOCH
+  if (wanted !== undefined && wanted !== '') {
+    if (!/^\d{1,11}$/.test(wanted)) throw new BuildError(`SOURCE_DATE_EPOCH is "${wanted}"; it must be a number of seconds since 1970`)
+    return Number(wanted)
+  }
+  // only a repository of our own counts: sources unpacked inside somebody else's have no commit
+  if (existsSync(join(root, '.git'))) {
+    try {
+      const args = ['-c', `safe.directory=${root}`, 'log', '-1', '--format=%ct']
+      const seconds = execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+      if (/^\d+$/.test(seconds)) return Number(seconds)
+    } catch {
+      // no git, or no commit yet
+    }
+  }
+  return Math.floor(newestSourceMs(root) / 1000)
+}
+
+/** @param {number} seconds */
+const isoDate = (seconds) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
+
+async function loadEsbuild() {
+  try {
+    return await import('esbuild')
+  } catch {
+    throw new BuildError('esbuild is not installed: run "npm run build", which installs it, or "npm ci"')
+  }
+}
+
+/** @param {string[]} inputs paths of bundled files, relative to the root */
+function inlinedPackages(inputs) {
+  const names = inputs.map((path) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(path)?.[1])
+  return [...new Set(names.filter((name) => name !== undefined))].sort()
+}
+
+/** @param {string} name */
+function packageLicence(name) {
+  const directory = `node_modules/${name}`
+  const file = ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'LICENCE', 'license'].find((file) => existsSync(join(root, directory, file)))
+  if (file === undefined) throw new BuildError(`${directory} has no licence file; what we inline we must be able to name`)
+  const { version, license } = JSON.parse(read(`${directory}/package.json`))
+  return section(`${name} ${version} (${license})`, read(`${directory}/${file}`))
+}
+
+/** @param {string} title @param {string} text */
+const section = (title, text) => `---- ${title} ----\n\n${text.trim()}\n`
+
+/** @param {string[]} inputs */
+function licences(inputs) {
+  const packages = inlinedPackages(inputs)
+  const sections = packages.flatMap((name) => [
+    packageLicence(name),
+    ...(noticesWithin.get(name) ?? []).map(([title = '', path = '']) => section(title, read(path))),
+  ])
+  if (sections.length === 0) return ''
+  const text = `Third-party software inlined in this file, and its licences:\n\n${sections.join('\n')}`
+  return `\n/*!\n${text.replaceAll('*/', '* /')}*/\n`
+}
+
+async function build() {
+  if (!existsSync(join(root, 'src/main.ts'))) throw new BuildError('src/main.ts is missing')
+  const esbuild = await loadEsbuild()
+  const result = await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: ['src/main.ts'],
+    outfile,
+    write: false,
+    metafile: true,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    charset: 'utf8',
+    legalComments: 'eof',
+    banner: { js: banner },
+    define: { __VERSION__: JSON.stringify(version()), __BUILD_DATE__: JSON.stringify(isoDate(sourceDateSeconds())) },
+    logLevel: 'warning',
+  })
+  const [bundle] = result.outputFiles
+  const inputs = Object.values(result.metafile.outputs).flatMap((output) => Object.keys(output.inputs))
+  if (bundle === undefined) throw new BuildError('esbuild wrote nothing')
+  writeAtomically(outfile, bundle.text + licences(inputs))
+}
+
+/** A program that is started meanwhile sees the old file or the new one. @param {string} path @param {string} text */
+function writeAtomically(path, text) {
+  const temporary = `${path}.${process.pid}`
+  mkdirSync(dirname(path), { recursive: true })
+  try {
+    writeFileSync(temporary, text, { mode: 0o755 })
+    renameSync(temporary, path)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+try {
+  await build()
+  process.stderr.write(`built ${relative(process.cwd(), outfile)} (${Math.ceil(statSync(outfile).size / 1024)} KiB)\n`)
+} catch (error) {
+  // esbuild has printed its own errors already
+  const message = error instanceof BuildError ? error.message : error instanceof Error ? error.message.split('\n')[0] : String(error)
+  process.stderr.write(`build failed: ${message}\n`)
+  process.exitCode = 1
+}

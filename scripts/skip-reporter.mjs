@@ -1,0 +1,20 @@
+/** A reporter for node:test: one JSON line for each test, so that `scripts/test.mjs` can count, and name every skip with its reason. */
+
+/** @typedef {{ outcome: 'passed' | 'failed' | 'skipped', name: string, file: string, reason?: string }} Outcome */
+
+/** @param {AsyncIterable<{ type: string, data: any }>} events */
+export default async function* skipReporter(events) {
+  for await (const { type, data } of events) {
+    if (type !== 'test:pass' && type !== 'test:fail') continue
+    const outcome = outcomeOf(type, data)
+    if (outcome !== undefined) yield `${JSON.stringify(outcome)}\n`
+  }
+}
+
+/** @param {string} type @param {any} data @returns {Outcome | undefined} */
+function outcomeOf(type, data) {
+  const { name, file = '', skip, details } = data
+  if (skip !== undefined && skip !== false) return { outcome: 'skipped', name, file, reason: skip === true ? '' : String(skip) }
+  if (type === 'test:fail') return { outcome: 'failed', name, file }
+  return details?.type === 'suite' ? undefined : { outcome: 'passed', name, file }
+}

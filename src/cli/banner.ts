@@ -1,0 +1,49 @@
+/** What `serve` says about itself when it starts, whatever the log level. */
+import type { Config, RegistryConfig } from '../config/config.ts'
+import { printable } from '../observe/printable.ts'
+
+export type BannerFacts = {
+  readonly config: Config
+  readonly version: string
+  readonly buildDate: string
+  /** Milliseconds since 1970. */
+  readonly started: number
+  /** Where it listens: another than the configuration's, if that is 0. */
+  readonly port: number
+  readonly process: { readonly uid: number; readonly gid: number; readonly pid: number; readonly commandLine: string }
+}
+
+const RULE = '-'.repeat(70)
+
+export function banner({ config, version, buildDate, started, port, process }: BannerFacts): string {
+  const lines = [
+    'OCI Registry: pull-only, pull-through, caching OCI Distribution Server',
+    `Version: ${version}, build date: ${buildDate}`,
+    `Started: ${new Date(started).toISOString()} (port ${port})`,
+    `Listening on: http://${hostInUrl(config.host)}:${port}`,
+    `Running as (uid:gid) ${process.uid}:${process.gid}`,
+    `Process id: ${process.pid}`,
+    'Tls: none',
+    `Command line: ${process.commandLine}`,
+    `Store: ${config.imagePath}`,
+    `Registries: ${config.registries.map(describeRegistry).join(', ') || 'none configured'}`,
+  ]
+  return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')
+}
+
+/** An IPv6 address stands in brackets where a port follows. */
+export function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+function describeRegistry({ name, scheme, address, auth, tls, aliases }: RegistryConfig): string {
+  const facts = [
+    `${scheme}://${address}`,
+    ...(auth === undefined ? [] : ['basic auth']),
+    ...(tls.ca === undefined ? [] : ['own CA']),
+    ...(tls.cert === undefined ? [] : ['client certificate']),
+    ...(tls.insecureSkipVerify ? ['certificate not verified'] : []),
+    ...(aliases.length === 0 ? [] : [`also ${aliases.join(' ')}`]),
+  ]
+  return `${name} (${facts.join(', ')})`
+}

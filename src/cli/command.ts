@@ -1,0 +1,18 @@
+/** What a command is. The table of them is in `commands.ts`. */
+import type { CommandLine } from '../config/flags.ts'
+import type { Io } from './io.ts'
+
+export type Command = {
+  readonly name: string
+  readonly aliases: readonly string[]
+  /** One sentence for help, without a full stop. */
+  readonly summary: string
+  /** What may stand behind the command, for help: `[command]`. */
+  readonly argument?: string
+  /** Whether the flags of that name in the table of settings are its own. */
+  readonly flags?: 'serve'
+  /** Command lines that work as they stand. */
+  readonly examples: readonly string[]
+  /** @returns the exit code */
+  run(line: CommandLine, io: Io): number | Promise<number>
+}

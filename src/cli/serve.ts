@@ -1,0 +1,89 @@
+/** The command `serve`: reads the configuration, starts the service, says so, and stops it when a signal asks for it. */
+import type { Config } from '../config/config.ts'
+import { reasonOf } from '../config/errno.ts'
+import { ConfigError } from '../config/error.ts'
+import { loadConfig } from '../config/load.ts'
+import { createLog, type LogOutput, openLogOutput } from '../observe/log.ts'
+import { printable } from '../observe/printable.ts'
+import type { Service } from '../server/service.ts'
+import { banner } from './banner.ts'
+import { BUILD_DATE, VERSION } from './build-info.ts'
+import type { Command } from './command.ts'
+import type { Io } from './io.ts'
+import { describeStartFailure } from './start-failure.ts'
+
+export const serve: Command = {
+  name: 'serve',
+  aliases: [],
+  summary: 'Runs the server',
+  flags: 'serve',
+  examples: [
+    'ociregistry serve --image-path /tmp/images --port 9000',
+    'ociregistry --log-level info serve --image-path /tmp/images --air-gapped',
+  ],
+  async run(line, io) {
+    const { config, warnings } = await loadConfig({ flags: line, env: io.env, platform: io.platform })
+    const output = openOutput(config, io)
+    try {
+      return await runService(config, warnings, output, io)
+    } finally {
+      output.close()
+    }
+  },
+}
+
+function openOutput({ logFile }: Config, io: Io): LogOutput {
+  if (logFile === undefined) return { write: (text) => io.stderr(text), close: () => {} }
+  try {
+    return openLogOutput(logFile)
+  } catch (cause) {
+    throw new ConfigError(`cannot write the log file ${logFile}: ${reasonOf(cause)}; choose another with --log-file`, { cause })
+  }
+}
+
+async function runService(config: Config, warnings: readonly string[], output: LogOutput, io: Io): Promise<number> {
+  const log = createLog({ level: config.logLevel, format: config.logFormat, write: output.write, clock: io.clock })
+  const started = io.clock.now()
+  const signal = awaitStopSignal(io)
+  try {
+    const starting = io.startService({ config, log, clock: io.clock, version: VERSION })
+    const service = await Promise.race([starting, signal.came])
+    if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
+    io.stderr(banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, process: io.process }))
+    for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
+    await signal.came
+    return await stop(service, io)
+  } catch (error) {
+    log.debug('could not start', { error }) // at this level, with the stack
+    io.stderr(`error: ${printable(describeStartFailure(error, config, io.process.uid))}\n`)
+    return 1
+  } finally {
+    signal.ignore()
+  }
+}
+
+async function stop(service: Service, io: Io): Promise<number> {
+  try {
+    await service.stop()
+    return 0
+  } catch (error) {
+    io.stderr(`error: cannot stop cleanly: ${printable(reasonOf(error))}\n`)
+    return 1
+  }
+}
+
+type StopSignal = { readonly came: Promise<undefined>; readonly ignore: () => void }
+
+/** The first signal asks the service to end what it is doing; who sends a second does not want to wait for that. */
+function awaitStopSignal(io: Io): StopSignal {
+  let ignore = () => {}
+  let signals = 0
+  const came = new Promise<undefined>((resolve) => {
+    ignore = io.onStopSignal(() => {
+      signals++
+      if (signals === 1) resolve(undefined)
+      else io.exit(1)
+    })
+  })
+  return { came, ignore }
+}

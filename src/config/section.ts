@@ -1,0 +1,114 @@
+/** A table of settings, and what a map of the file says about them. */
+import type { Findings } from './findings.ts'
+import { nearest } from './nearest.ts'
+import { type Entry, kindOf, showKey, type Tree } from './tree.ts'
+import type { ScalarType, ValueType } from './value-types.ts'
+
+/** What settings are for. Those of features that are not in `AVAILABLE` are read and warned about, and change nothing. */
+export type Feature = 'pulling' | 'loading' | 'listing' | 'pruning' | 'health' | 'metrics' | 'hello-world' | 'server TLS' | 'tokens'
+const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling'])
+
+type Row<T> = {
+  /** Absent within a map: as the map. */
+  readonly since?: Feature
+  readonly help: string
+  readonly default?: T
+  /** How help words a default that depends on the machine. */
+  readonly defaultHelp?: string
+  /** In the file (not as a flag) 0 means the default, as in the program before this one. */
+  readonly zeroIsDefault?: boolean
+  /** Whether the value asks for the feature; without it: anything but `false` and 0. */
+  asksFor?(value: T): boolean
+  /** Without the feature this setting is a mistake, not a warning: to go on would be dangerous. */
+  readonly failsClosed?: boolean
+}
+export type FileSetting<T> = Row<T> & { readonly type: ValueType<T>; readonly flag?: undefined }
+export type FlagSetting<T> = Row<T> & {
+  readonly type: ScalarType<T>
+  /** With its dashes: `--port`. */
+  readonly flag: `--${string}`
+  /** Which command takes it; global ones may stand with any command, or before it. */
+  readonly of: 'global' | 'serve'
+}
+export type Setting<T> = FileSetting<T> | FlagSetting<T>
+export type Table = Readonly<Record<string, Setting<unknown>>>
+
+export type ValueOf<Row> = Row extends { readonly type: ValueType<infer T> } ? T : never
+export type Values<Rows> = { readonly [Key in keyof Rows]?: ValueOf<Rows[Key]> }
+/** What a map of the file says: the values of the keys that are set to something, and their lines. */
+export type Section<Rows> = {
+  readonly line: number
+  readonly values: Values<Rows>
+  readonly lines: { readonly [Key in keyof Rows]?: number }
+}
+
+/** A map with the keys of the table and no others. */
+export function mapOf<Rows extends Table>(rows: Rows): ValueType<Section<Rows>> {
+  return {
+    read(tree, key, findings) {
+      if (tree.kind !== 'map' && tree.kind !== 'empty') {
+        findings.mistake(tree.line, key === '' ? 'the file' : key, `found ${kindOf(tree)}, want a map with the keys ${listKeys(rows)}`)
+        return undefined
+      }
+      return readEntries(rows, tree, key, findings)
+    },
+  }
+}
+
+function readEntries<Rows extends Table>(rows: Rows, tree: Tree, at: string, findings: Findings): Section<Rows> {
+  const values: Record<string, unknown> = {}
+  const lines: Record<string, number> = {}
+  for (const entry of onlyOnce(tree.kind === 'map' ? tree.entries : [], at, findings)) {
+    const row = Object.hasOwn(rows, entry.key) ? rows[entry.key] : undefined
+    if (row === undefined) findings.mistake(entry.line, keyPath(at, entry.key), unknownKey(entry.key, rows))
+    if (row === undefined || entry.value.kind === 'empty') continue
+    lines[entry.key] = entry.line
+    const value = readSetting(row, entry, keyPath(at, entry.key), findings)
+    if (value !== undefined) values[entry.key] = value
+  }
+  // each value was read by the type of its own row
+  return { line: tree.line, values, lines } as Section<Rows>
+}
+
+function onlyOnce(entries: readonly Entry[], at: string, findings: Findings): Entry[] {
+  const first = new Map<string, Entry>()
+  for (const entry of entries) {
+    const earlier = first.get(entry.key)
+    if (earlier === undefined) first.set(entry.key, entry)
+    else findings.mistake(entry.line, keyPath(at, entry.key), `found a second time (first in line ${earlier.line}), want each key once`)
+  }
+  return [...first.values()]
+}
+
+function readSetting(row: Setting<unknown>, { line, value: tree }: Entry, key: string, findings: Findings): unknown {
+  const value = row.type.read({ ...tree, line }, key, findings)
+  if (value === 0 && row.zeroIsDefault) return undefined
+  if (value !== undefined && isForLater(row, value)) {
+    if (row.failsClosed) findings.mistake(line, key, `found a setting for ${row.since}, which this version does not have: want it empty`)
+    else findings.later(line, key)
+  }
+  return value
+}
+
+/** Whether the value would switch on a feature that this version does not have. */
+export function isForLater<T>(row: Setting<T>, value: T): boolean {
+  if (isAvailable(row)) return false
+  return row.asksFor === undefined ? value !== false && value !== 0 : row.asksFor(value)
+}
+
+export function isAvailable(row: Setting<unknown>): boolean {
+  return row.since === undefined || AVAILABLE.has(row.since)
+}
+
+function keyPath(at: string, key: string): string {
+  return at === '' ? showKey(key) : `${at}.${showKey(key)}`
+}
+
+function unknownKey(key: string, rows: Table): string {
+  const meant = nearest(key, Object.keys(rows))
+  return `found an unknown key, want ${meant === undefined ? '' : `${meant} (the nearest) or another of `}${listKeys(rows)}`
+}
+
+function listKeys(rows: Table): string {
+  return Object.keys(rows).join(', ')
+}

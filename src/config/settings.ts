@@ -1,0 +1,228 @@
+/** The table of settings: every key of the configuration file and every flag, with type, default and help. All else is derived from it. */
+import { DOCKER_HUB } from '../oci/name.ts'
+import { mapOf, type Section, type Table, type Values } from './section.ts'
+import {
+  anyText,
+  boolean,
+  choice,
+  duration,
+  host,
+  integer,
+  listOf,
+  path,
+  plainText,
+  registryName,
+  registryUrl,
+  variableName,
+} from './value-types.ts'
+
+/** The longest that a timer of Node waits. */
+const MAX_MS = 2 ** 31 - 1
+const MAX_COUNT = 2 ** 31 - 1
+const port = integer(0, 65535)
+
+/** Whether any key of a map is set to something. */
+const saysAnything = ({ values }: { readonly values: object }) => Object.values(values).some((value) => value !== false)
+
+const tokenTable = {
+  provider: { type: plainText, help: 'Who makes the tokens: ecr.' },
+  providerOpts: { type: plainText, help: 'What the provider needs to know: profile=..,region=..' },
+  expiry: { type: duration, default: '12h', help: 'How long a token is used.' },
+  static: { type: anyText, help: 'A token that never changes.' },
+} as const satisfies Table
+
+const authTable = {
+  user: { type: anyText, help: 'The user name, with one of the three passwords.' },
+  password: { type: anyText, help: 'The password itself.' },
+  passwordFromEnv: { type: variableName, help: 'The environment variable that holds the password.' },
+  passwordFile: { type: path, help: 'The file that holds the password; read again when it changes.' },
+  token: { type: mapOf(tokenTable), since: 'tokens', asksFor: saysAnything, help: 'Tokens of a cloud provider.' },
+} as const satisfies Table
+
+const tlsTable = {
+  ca: { type: path, help: 'PEM file with the only certificate authorities that are trusted here.' },
+  cert: { type: path, help: 'PEM file with the client certificate.' },
+  key: { type: path, help: 'PEM file with its key.' },
+  insecureSkipVerify: { type: boolean, default: false, help: "Do not verify the registry's certificate." },
+} as const satisfies Table
+
+const registryTable = {
+  name: { type: registryName, help: 'What clients call the registry: host or host:port.' },
+  aliases: { type: listOf(registryName), help: 'Other names that clients use for it.' },
+  url: { type: registryUrl, help: 'Where it lives, if not where its name says.' },
+  description: { type: anyText, help: 'For people; not used.' },
+  scheme: { type: choice('https', 'http'), default: 'https', help: 'How to talk to it, where there is no url.' },
+  auth: { type: mapOf(authTable), help: 'Credentials, for basic authentication and for tokens.' },
+  tls: { type: mapOf(tlsTable), help: 'Trust, and a client certificate.' },
+} as const satisfies Table
+
+const pruneTable = {
+  enabled: { type: boolean, default: false, help: 'Whether to prune at all.' },
+  duration: { type: duration, default: '30d', help: 'The age from which an image goes.' },
+  type: { type: choice('accessed', 'created', 'pattern'), default: 'accessed', help: 'What goes: by last pull, by age, or by expr.' },
+  expr: { type: plainText, help: 'Expressions for type pattern.' },
+  frequency: { type: duration, default: '1d', help: 'How often it runs.' },
+  count: { type: integer(-1, MAX_COUNT), default: -1, help: 'How many images go in one run; -1: all.' },
+  dryRun: { type: boolean, default: false, help: 'Only say what would go.' },
+  dryrun: { type: boolean, default: false, help: 'The same: the program before this one read it in this spelling.' },
+} as const satisfies Table
+
+const listTable = {
+  header: { type: boolean, default: false, help: 'Print a header.' },
+  expr: { type: plainText, help: 'Print only references that match.' },
+  shortDigest: { type: boolean, default: false, help: 'Cut digests to ten digits.' },
+} as const satisfies Table
+
+const serverTlsTable = {
+  cert: { type: path, help: 'PEM file with the certificate that clients see.' },
+  key: { type: path, help: 'PEM file with its key.' },
+  ca: { type: path, help: 'PEM file with the authorities of client certificates.' },
+  clientAuth: { type: choice('none', 'verify'), default: 'none', help: 'Whether clients must bring a certificate.' },
+} as const satisfies Table
+
+/** In the order of help. */
+export const settings = {
+  imagePath: {
+    flag: '--image-path',
+    of: 'global',
+    type: path,
+    default: '/var/lib/ociregistry',
+    since: 'pulling',
+    help: 'The directory of the image store; created if it is missing.',
+  },
+  configFile: { flag: '--config-file', of: 'global', type: path, since: 'pulling', help: 'A YAML file with settings; flags win over it.' },
+  logLevel: {
+    flag: '--log-level',
+    of: 'global',
+    type: choice('debug', 'info', 'warn', 'error'),
+    default: 'error',
+    since: 'pulling',
+    help: 'The least important lines to log.',
+  },
+  logFile: {
+    flag: '--log-file',
+    of: 'global',
+    type: path,
+    defaultHelp: 'stderr',
+    since: 'pulling',
+    help: 'The file to append log lines to.',
+  },
+  logFormat: {
+    flag: '--log-format',
+    of: 'global',
+    type: choice('text', 'json'),
+    default: 'text',
+    since: 'pulling',
+    help: 'Lines for people, or JSON for programs.',
+  },
+  host: { flag: '--host', of: 'serve', type: host, default: '0.0.0.0', since: 'pulling', help: 'The address to listen on.' },
+  port: {
+    flag: '--port',
+    of: 'serve',
+    type: port,
+    default: 8080,
+    zeroIsDefault: true,
+    since: 'pulling',
+    help: 'The port to listen on; 0 on the command line: any free one.',
+  },
+  os: {
+    flag: '--os',
+    of: 'serve',
+    type: anyText,
+    defaultHelp: "this machine's",
+    since: 'pulling',
+    help: 'The operating system that images are for.',
+  },
+  arch: {
+    flag: '--arch',
+    of: 'serve',
+    type: anyText,
+    defaultHelp: "this machine's",
+    since: 'pulling',
+    help: 'The architecture that images are for, as images say it: amd64.',
+  },
+  pullTimeout: {
+    flag: '--pull-timeout',
+    of: 'serve',
+    type: integer(1, MAX_MS),
+    default: 60000,
+    since: 'pulling',
+    help: "The longest wait for a registry's answer in ms; not for a download that goes on.",
+  },
+  alwaysPullLatest: {
+    flag: '--always-pull-latest',
+    of: 'serve',
+    type: boolean,
+    default: false,
+    since: 'pulling',
+    help: "Ask the registry whether tag 'latest' has changed, each time.",
+  },
+  airGapped: {
+    flag: '--air-gapped',
+    of: 'serve',
+    type: boolean,
+    default: false,
+    since: 'pulling',
+    help: 'Never ask a registry; wins over all that would.',
+  },
+  prefetch: {
+    flag: '--prefetch',
+    of: 'serve',
+    type: boolean,
+    default: true,
+    since: 'pulling',
+    help: 'Complete images in the background once their manifest was pulled.',
+  },
+  allowUnconfigured: {
+    flag: '--allow-unconfigured',
+    of: 'serve',
+    type: boolean,
+    default: true,
+    since: 'pulling',
+    help: 'Pull from registries that nobody configured, too: anonymously, by verified https.',
+  },
+  defaultNs: {
+    flag: '--default-ns',
+    of: 'serve',
+    type: registryName,
+    default: DOCKER_HUB,
+    since: 'pulling',
+    help: 'The registry of requests that name none.',
+  },
+  registries: { type: listOf(mapOf(registryTable)), since: 'pulling', help: 'Registries that need more than an anonymous https request.' },
+  preloadImages: { flag: '--preload-images', of: 'serve', type: path, since: 'loading', help: 'A list of images to load at start.' },
+  imageFile: { type: path, since: 'loading', help: 'A list of images for the command load.' },
+  resolveRef: { type: plainText, since: 'loading', help: 'The reference of an image that is loaded from a file.' },
+  health: { flag: '--health', of: 'serve', type: port, default: 0, since: 'health', help: 'The port of /health; 0: none.' },
+  metrics: { flag: '--metrics', of: 'serve', type: port, default: 0, since: 'metrics', help: 'The port of /metrics; 0: none.' },
+  helloWorld: {
+    flag: '--hello-world',
+    of: 'serve',
+    type: boolean,
+    default: false,
+    since: 'hello-world',
+    help: 'Serve one built-in image and nothing else.',
+  },
+  pruneConfig: {
+    type: mapOf(pruneTable),
+    since: 'pruning',
+    asksFor: ({ values }: Section<typeof pruneTable>) => values.enabled === true,
+    help: 'Removing images that are no longer wanted.',
+  },
+  listConfig: { type: mapOf(listTable), since: 'listing', asksFor: saysAnything, help: 'What the command list prints.' },
+  serverTlsConfig: {
+    type: mapOf(serverTlsTable),
+    since: 'server TLS',
+    asksFor: ({ values: { clientAuth, ...files } }: Section<typeof serverTlsTable>) =>
+      clientAuth === 'verify' || saysAnything({ values: files }),
+    failsClosed: true,
+    help: 'TLS towards clients.',
+  },
+} as const satisfies Table
+
+export type SettingKey = keyof typeof settings
+export type SettingValues = Values<typeof settings>
+export type RegistrySection = Section<typeof registryTable>
+
+/** A whole configuration file. */
+export const configurationFile = mapOf(settings)

@@ -1,0 +1,148 @@
+/** The kinds of value that a setting can have: what is allowed, and how it is read from a flag or from the file. */
+import { isIP } from 'node:net'
+import { asRegistry, DOCKER_HUB, type Registry } from '../oci/name.ts'
+import type { Findings } from './findings.ts'
+import { kindOf, type Scalar, showScalar, type Tree } from './tree.ts'
+
+export type ValueType<T> = {
+  /** The value at `key`; undefined after a mistake, which is then in `findings`. */
+  read(tree: Tree, key: string, findings: Findings): T | undefined
+}
+
+export type ScalarType<T> = ValueType<T> & {
+  /** What is allowed, as the end of `want …`. */
+  readonly want: string
+  /** Stands for the value in help; a flag whose type has none needs no value. */
+  readonly placeholder: string | undefined
+  /** Undefined for what is not allowed. */
+  parse(scalar: Scalar): T | undefined
+  /** A refused value for a message: a secret is not shown. */
+  show(scalar: Scalar): string
+}
+
+type ScalarRules<T> = Pick<ScalarType<T>, 'want' | 'placeholder' | 'parse'> & Partial<Pick<ScalarType<T>, 'show'>>
+
+function scalarType<T>(rules: ScalarRules<T>): ScalarType<T> {
+  const type = { show: showScalar, ...rules }
+  return {
+    ...type,
+    read(tree, key, findings) {
+      const value = tree.kind === 'scalar' ? type.parse(tree) : undefined
+      if (value === undefined) {
+        findings.mistake(tree.line, key, `found ${tree.kind === 'scalar' ? type.show(tree) : kindOf(tree)}, want ${type.want}`)
+      }
+      return value
+    },
+  }
+}
+
+const text = (want: string, placeholder: string): ScalarType<string> =>
+  scalarType({ want, placeholder, parse: (scalar) => (scalar.isText && !scalar.text.includes('\0') ? scalar.text : undefined) })
+
+export const plainText = text('text', 'TEXT')
+export const path = text('a path', 'PATH')
+/** People write `password: 12345`, and mean the text. */
+export const anyText = scalarType({ want: 'text', placeholder: 'TEXT', parse: ({ text }) => text, show: () => 'a value' })
+
+export function integer(min: number, max: number): ScalarType<number> {
+  return scalarType({
+    want: `a whole number from ${min} to ${max}`,
+    placeholder: 'NUMBER',
+    parse: ({ text, quoted }) =>
+      !quoted && /^-?\d{1,15}$/.test(text) && min <= Number(text) && Number(text) <= max ? Number(text) : undefined,
+  })
+}
+
+/** Beyond the words of YAML 1.2 those that the old program took. */
+const TRUE = ['true', 'yes', 'on']
+const FALSE = ['false', 'no', 'off']
+
+export const boolean = scalarType({
+  want: 'true or false',
+  placeholder: undefined,
+  parse: ({ text, quoted }) => (quoted ? undefined : parseBoolean(text.toLowerCase())),
+})
+
+function parseBoolean(word: string): boolean | undefined {
+  if (TRUE.includes(word)) return true
+  return FALSE.includes(word) ? false : undefined
+}
+
+/** One of a few words, in upper or lower case. */
+export function choice<Word extends string>(...words: readonly Word[]): ScalarType<Word> {
+  return scalarType({
+    want: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
+    placeholder: words.join('|'),
+    parse: ({ text }) => words.find((word) => word === text.toLowerCase()),
+  })
+}
+
+export const host = scalarType({
+  want: 'an IP address or a host name, without a port',
+  placeholder: 'ADDRESS',
+  parse: ({ text }) => parseHost(text.replace(/^\[(.*)\]$/, '$1')),
+})
+
+function parseHost(text: string): string | undefined {
+  return isIP(text) !== 0 || (!text.includes(':') && asRegistry(text) !== undefined) ? text : undefined
+}
+
+/** What a name or address looks like when somebody put a password before its `@`. */
+const showWithoutUser = (scalar: Scalar) => showScalar({ ...scalar, text: scalar.text.replace(/^([a-z]+:\/\/)?.*@/is, '$1…@') })
+
+export const registryName = scalarType<Registry>({
+  want: 'a registry: host or host:port',
+  placeholder: 'HOST[:PORT]',
+  parse: ({ text }) => asRegistry(text),
+  show: showWithoutUser,
+})
+
+export type RegistryUrl = { readonly scheme: 'http' | 'https'; readonly address: string }
+
+export const registryUrl = scalarType<RegistryUrl>({
+  want: 'http://host[:port] or https://host[:port], with nothing behind it',
+  placeholder: 'URL',
+  parse: ({ text }) => parseRegistryUrl(text),
+  show: showWithoutUser,
+})
+
+function parseRegistryUrl(text: string): RegistryUrl | undefined {
+  const [, scheme, host] = /^(https?):\/\/([^/]+)\/?$/.exec(text) ?? []
+  const registry = host === undefined ? undefined : asRegistry(host)
+  if (host === undefined || registry === undefined) return undefined
+  // an address says which of Docker Hub's hosts is meant; only docker.io itself is none
+  const address = registry === DOCKER_HUB && host.toLowerCase() !== DOCKER_HUB ? host.toLowerCase() : addressOf(registry)
+  return { scheme: scheme === 'http' ? 'http' : 'https', address }
+}
+
+/** Where a registry answers if nobody says otherwise. */
+export function addressOf(registry: Registry): string {
+  return registry === DOCKER_HUB ? 'registry-1.docker.io' : registry
+}
+
+/** Its value is never shown: people put the password itself there. */
+export const variableName = scalarType({
+  want: 'the name of an environment variable',
+  placeholder: 'NAME',
+  parse: ({ text }) => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) ? text : undefined),
+  show: () => 'something else',
+})
+
+/** As Go writes them, or a whole number of days; for features that come later, so it stays text. */
+export const duration = scalarType({
+  want: 'a duration such as 30d, 12h or 1h30m',
+  placeholder: 'DURATION',
+  parse: ({ text }) => (/^(?:-?\d+d|-?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+)$/.test(text) ? text : undefined),
+})
+
+export function listOf<T>(item: ValueType<T>): ValueType<readonly T[]> {
+  return {
+    read(tree, key, findings) {
+      if (tree.kind === 'list') {
+        return tree.items.map((each, i) => item.read(each, `${key}[${i}]`, findings)).filter((value) => value !== undefined)
+      }
+      findings.mistake(tree.line, key, `found ${kindOf(tree)}, want a list`)
+      return undefined
+    },
+  }
+}

@@ -1,0 +1,68 @@
+/** How one log line is written, as text or as JSON. Whatever the values hold, it stays one line, and no value can pass for two. */
+import type { LogFields, LogLevel } from './log.ts'
+import { printable } from './printable.ts'
+
+export type LogEntry = {
+  /** Milliseconds since 1970. */
+  readonly time: number
+  readonly level: LogLevel
+  readonly message: string
+  readonly fields: LogFields
+  /** Whether errors are shown with their stacks. */
+  readonly stacks: boolean
+}
+
+/** `2026-11-20T21:00:00.123Z INFO  message key=value …` */
+export function formatText({ time, level, message, fields, stacks }: LogEntry): string {
+  const pairs = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ` ${printable(key)}=${textOf(value, stacks)}`)
+  return `${new Date(time).toISOString()} ${level.toUpperCase().padEnd(5)} ${printable(message)}${pairs.join('')}\n`
+}
+
+/** One JSON object; the names `time`, `level` and `msg` are the line's own. */
+export function formatJson({ time, level, message, fields, stacks }: LogEntry): string {
+  const own = { time: new Date(time).toISOString(), level, msg: message }
+  return `${printable(stringify({ ...own, ...fields, ...own }, stacks))}\n`
+}
+
+/** The message of an error and of what caused it. */
+export function messageOf(error: Error): string {
+  const { message, name, cause } = error
+  const own = message !== '' ? message : ((error as NodeJS.ErrnoException).code ?? name)
+  const causes = cause instanceof Error ? messageOf(cause) : ''
+  return causes === '' || own.includes(causes) ? own : `${own}: ${causes}`
+}
+
+function textOf(value: unknown, stacks: boolean): string {
+  const text = plainText(value, stacks)
+  return /^[^\s"=\\\p{Cc}]+$/u.test(text) ? printable(text) : printable(JSON.stringify(text))
+}
+
+function plainText(value: unknown, stacks: boolean): string {
+  if (typeof value === 'string') return value
+  if (value instanceof Error) return stacks ? stackOf(value) : messageOf(value)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString()
+  return typeof value === 'object' && value !== null ? stringify(value, stacks) : String(value)
+}
+
+/** JSON of anything: a log line must not fail. */
+function stringify(value: object, stacks: boolean): string {
+  try {
+    return JSON.stringify(value, (_, part: unknown) => toJson(part, stacks))
+  } catch (error) {
+    return JSON.stringify({ unprintable: String(error) })
+  }
+}
+
+function toJson(part: unknown, stacks: boolean): unknown {
+  if (typeof part === 'bigint') return String(part)
+  if (!(part instanceof Error)) return part
+  const { code } = part as NodeJS.ErrnoException
+  return { message: messageOf(part), code, stack: stacks ? stackOf(part) : undefined }
+}
+
+function stackOf(error: Error): string {
+  const own = error.stack ?? messageOf(error)
+  return error.cause instanceof Error ? `${own}\ncaused by ${stackOf(error.cause)}` : own
+}

@@ -1,0 +1,65 @@
+/** A world for commands: keeps what they print, and sends the signals that a test wants. */
+import type { Io } from '../../src/cli/io.ts'
+import type { Service, ServiceDeps } from '../../src/server/service.ts'
+import { ManualClock } from '../support/clock.ts'
+
+export class FakeIo implements Io {
+  readonly env: Record<string, string> = {}
+  readonly platform = { os: 'linux', architecture: 'amd64' }
+  readonly process = { uid: 1000, gid: 100, pid: 42, commandLine: 'ociregistry serve' }
+  readonly clock = new ManualClock()
+  /** What was printed, on both streams. */
+  out = ''
+  err = ''
+  /** How the process was ended before its time. */
+  readonly exits: number[] = []
+  /** What services were started with. */
+  readonly started: ServiceDeps[] = []
+  stops = 0
+  #handlers: (() => void)[] = []
+
+  /** Replaced by tests whose service does not start. */
+  startService = async (deps: ServiceDeps): Promise<Service> => {
+    this.started.push(deps)
+    return { port: deps.config.port === 0 ? 34567 : deps.config.port, stop: async () => this.stop() }
+  }
+  /** Replaced by tests whose service does not stop. */
+  stop = async (): Promise<void> => {
+    this.stops++
+  }
+
+  stdout(text: string): void {
+    this.out += text
+  }
+
+  stderr(text: string): void {
+    this.err += text
+  }
+
+  onStopSignal(stop: () => void): () => void {
+    this.#handlers.push(stop)
+    return () => {
+      this.#handlers = this.#handlers.filter((handler) => handler !== stop)
+    }
+  }
+
+  exit(code: number): void {
+    this.exits.push(code)
+  }
+
+  /** As many as listen for signals. */
+  get listeners(): number {
+    return this.#handlers.length
+  }
+
+  /** Sends a signal and lets what follows from it happen. */
+  async signal(): Promise<void> {
+    for (const handler of this.#handlers) handler()
+    await settled()
+  }
+}
+
+/** Resolves when everything that needs no more than promises has happened. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,0 +1,53 @@
+/** The program as a process of its own. */
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { temporaryDirectory } from '../support/files.ts'
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const command = (args: readonly string[]) => ['--import', 'tsx', main, ...args]
+
+function run(args: readonly string[]): Promise<{ code: unknown; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, command(args), (error, out, err) => resolve({ code: error?.code ?? 0, out, err }))
+  })
+}
+
+test('The version goes to stdout, exit 0', async () => {
+  assert.deepEqual(await run(['--version']), { code: 0, out: 'ociregistry version: dev build date: dev\n', err: '' })
+})
+
+test('A mistake goes to stderr, exit 1', async () => {
+  const err = 'error: "srve": found an unknown command, want serve (the nearest) or another of serve, version, help\n'
+  assert.deepEqual(await run(['srve']), { code: 1, out: '', err })
+})
+
+test('A port in use is one line, exit 1', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.after(() => other.close())
+  const { port } = other.address() as { port: number }
+  const answer = await run(['serve', '--host', '127.0.0.1', '--port', String(port), '--image-path', await temporaryDirectory(t)])
+  const err = `error: cannot listen on 127.0.0.1:${port}: the port is in use by another program; choose another with --port\n`
+  assert.deepEqual(answer, { code: 1, out: '', err })
+})
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} stops a running server, exit 0`, async (t) => {
+    const store = join(await temporaryDirectory(t), 'made/by/itself')
+    const child = spawn(process.execPath, command(['serve', '--host', '127.0.0.1', '--port', '0', '--image-path', store]))
+    t.after(() => child.kill('SIGKILL'))
+    const exited = once(child, 'exit')
+    let err = ''
+    for await (const chunk of child.stderr) {
+      err += chunk
+      if (/^Listening on: http:\/\/127\.0\.0\.1:[1-9]\d+$/m.test(err) && err.endsWith(`${'-'.repeat(70)}\n`)) child.kill(signal)
+    }
+    assert.deepEqual(await exited, [0, null], err)
+    assert.match(err, new RegExp(`^Store: ${store}$`, 'm'))
+  })
+}

@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict'
+import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { run } from '../../src/cli/run.ts'
+import { temporaryDirectory } from '../support/files.ts'
+import { FakeIo } from './fake-io.ts'
+
+/** Runs `serve` until it waits for a signal. */
+async function running(io: FakeIo, args: readonly string[] = []): Promise<{ readonly code: Promise<number> }> {
+  const code = run(['serve', ...args], io)
+  while (!io.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  return { code }
+}
+
+async function stopped(io: FakeIo, args: readonly string[] = []): Promise<number> {
+  const { code } = await running(io, args)
+  await io.signal()
+  return code
+}
+
+const RULE = '-'.repeat(70)
+const banner = (port: number, more: { host?: string; store?: string; registries?: string } = {}) =>
+  `${RULE}
+OCI Registry: pull-only, pull-through, caching OCI Distribution Server
+Version: dev, build date: dev
+Started: 2026-01-01T00:00:00.000Z (port ${port})
+Listening on: http://${more.host ?? '0.0.0.0'}:${port}
+Running as (uid:gid) 1000:100
+Process id: 42
+Tls: none
+Command line: ociregistry serve
+Store: ${more.store ?? '/var/lib/ociregistry'}
+Registries: ${more.registries ?? 'none configured'}
+${RULE}
+`
+
+test('The banner says what runs where, on stderr, at the level error too', async () => {
+  const io = new FakeIo()
+  await stopped(io)
+  assert.deepEqual([io.out, io.err], ['', banner(8080)])
+})
+
+test('The banner names the port that was free', async () => {
+  const io = new FakeIo()
+  await stopped(io, ['--port', '0', '--host', '::1', '--image-path', '/srv/x'])
+  assert.equal(io.err, banner(34567, { host: '[::1]', store: '/srv/x' }))
+})
+
+test('The banner stays on its lines, whatever the command line holds', async () => {
+  const io = new FakeIo()
+  io.process.commandLine = 'ociregistry serve --log-file a\nb'
+  await stopped(io)
+  assert.match(io.err, /^Command line: ociregistry serve --log-file a\\nb$/m)
+})
+
+test('The banner says how each registry is reached, and no secret', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [config, pem] = [join(directory, 'c.yaml'), join(directory, 'x.pem')]
+  await writeFile(pem, '')
+  await writeFile(
+    config,
+    `registries:
+- {name: docker.io, auth: {user: me, password: secret}}
+- {name: a.io, url: "http://10.0.0.1:5000", aliases: [b.io, c.io]}
+- {name: d.io, tls: {ca: ${pem}, cert: ${pem}, key: ${pem}, insecureSkipVerify: true}}`,
+  )
+  const io = new FakeIo()
+  await stopped(io, ['--config-file', config])
+  const registries = [
+    'docker.io (https://registry-1.docker.io, basic auth)',
+    'a.io (http://10.0.0.1:5000, also b.io c.io)',
+    'd.io (https://d.io, own CA, client certificate, certificate not verified)',
+  ]
+  assert.equal(io.err, banner(8080, { registries: registries.join(', ') }))
+})
+
+test('A warning follows the banner, at the level error too', async () => {
+  const io = new FakeIo()
+  await stopped(io, ['--health', '1', '--hello-world'])
+  const warning = 'this version does not have what these settings ask for, and goes on without: --health, --hello-world'
+  assert.equal(io.err, `${banner(8080)}warning: ${warning}\n`)
+})
+
+test('The service gets the configuration, the clock, a log and the version', async () => {
+  const io = new FakeIo()
+  await stopped(io, ['--port', '9000'])
+  const [deps] = io.started
+  assert.deepEqual([deps?.config.port, deps?.config.os, deps?.config.arch, deps?.version], [9000, 'linux', 'amd64', 'dev'])
+  assert.equal(deps?.clock, io.clock)
+})
+
+test('Log lines go to stderr', async () => {
+  const io = new FakeIo()
+  const { code } = await running(io, ['--log-level', 'info'])
+  io.started[0]?.log.info('server is running')
+  await io.signal()
+  assert.equal(await code, 0)
+  assert.equal(io.err, `${banner(8080)}2026-01-01T00:00:00.000Z INFO  server is running\n`)
+})
+
+test('Log lines go to the log file, in the format that was asked for, and the banner to stderr', async (t) => {
+  const file = join(await temporaryDirectory(t), 'x.log')
+  const io = new FakeIo()
+  const { code } = await running(io, ['--log-level', 'info', '--log-file', file, '--log-format', 'json'])
+  io.started[0]?.log.info('server is running', { port: 1 })
+  await io.signal()
+  assert.equal(await code, 0)
+  assert.equal(await readFile(file, 'utf8'), '{"time":"2026-01-01T00:00:00.000Z","level":"info","msg":"server is running","port":1}\n')
+  assert.equal(io.err, banner(8080))
+})
+
+test('A log file that cannot be written stops the start with one line', async () => {
+  const io = new FakeIo()
+  assert.equal(await run(['serve', '--log-file', '/no/such/x.log'], io), 1)
+  assert.equal(io.err, 'error: cannot write the log file /no/such/x.log: no such file or directory; choose another with --log-file\n')
+  assert.equal(io.started.length, 0)
+})
+
+test('A mistake in the configuration file stops the start with one line', async (t) => {
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(file, 'logLevel: error\nport: abc\n')
+  const io = new FakeIo()
+  assert.equal(await run(['serve', '--config-file', file], io), 1)
+  assert.deepEqual(
+    [io.out, io.err, io.started.length],
+    ['', `error: ${file}:2: port: found "abc", want a whole number from 0 to 65535\n`, 0],
+  )
+})
+
+test('TLS for clients in the configuration file stops the start', async (t) => {
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(file, 'serverTlsConfig: {cert: /x, key: /y}\n')
+  const io = new FakeIo()
+  assert.equal(await run(['serve', '--config-file', file], io), 1)
+  assert.equal(
+    io.err,
+    `error: ${file}:1: serverTlsConfig: found a setting for server TLS, which this version does not have: want it empty\n`,
+  )
+})
+
+test('A configuration file that may not be read is named', {
+  skip: process.getuid?.() === 0 && 'privilege: root may read every file',
+}, async (t) => {
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(file, '')
+  await chmod(file, 0)
+  const io = new FakeIo()
+  assert.equal(await run(['serve', '--config-file', file], io), 1)
+  assert.equal(io.err, `error: --config-file: cannot read ${file}: permission denied, want a YAML file\n`)
+})
+
+test('A signal stops the service, exit 0, and nobody listens for signals any more', async () => {
+  const io = new FakeIo()
+  assert.equal(await stopped(io), 0)
+  assert.deepEqual([io.stops, io.exits, io.listeners], [1, [], 0])
+})
+
+test('A second signal ends the process at once, exit 1', async () => {
+  const io = new FakeIo()
+  io.stop = () => new Promise(() => {})
+  await running(io)
+  await io.signal()
+  assert.deepEqual(io.exits, [])
+  await io.signal()
+  assert.deepEqual(io.exits, [1])
+})
+
+test('A signal during the start ends it, exit 0', async () => {
+  const io = new FakeIo()
+  let waiting = false
+  io.startService = () => {
+    waiting = true
+    return new Promise(() => {})
+  }
+  const code = run(['serve'], io)
+  while (!waiting) await new Promise((resolve) => setImmediate(resolve))
+  await io.signal()
+  assert.deepEqual([await code, io.err], [0, ''])
+})
+
+test('A service that cannot stop cleanly says why, exit 1', async () => {
+  const io = new FakeIo()
+  io.stop = async () => {
+    throw Object.assign(new Error('x'), { code: 'EROFS' })
+  }
+  assert.equal(await stopped(io), 1)
+  assert.ok(io.err.endsWith('error: cannot stop cleanly: the file system is read-only\n'), io.err)
+})
+
+const failures: [sentence: string, error: object, line: string][] = [
+  [
+    'A port in use',
+    { code: 'EADDRINUSE', syscall: 'listen', port: 8080 },
+    'cannot listen on 0.0.0.0:8080: the port is in use by another program; choose another with --port',
+  ],
+  [
+    'A port in use, said by its code alone',
+    { code: 'EADDRINUSE' },
+    'cannot listen on 0.0.0.0:8080: the port is in use by another program; choose another with --port',
+  ],
+  [
+    'A port that is not for everybody',
+    { code: 'EACCES', syscall: 'listen' },
+    'cannot listen on 0.0.0.0:8080: this user may not listen on that port; choose one from 1024 with --port',
+  ],
+  [
+    'A foreign address',
+    { code: 'EADDRNOTAVAIL', syscall: 'listen' },
+    'cannot listen on 0.0.0.0:8080: this machine has no such address; choose another with --host',
+  ],
+  [
+    'A name without an address',
+    { code: 'ENOTFOUND', syscall: 'getaddrinfo' },
+    'cannot listen on 0.0.0.0:8080: there is no such host name; choose another with --host',
+  ],
+  [
+    'A directory that may not be written',
+    { code: 'EACCES', syscall: 'mkdir', path: '/srv/x/blobs' },
+    'cannot use /srv/x/blobs for the store: permission denied (uid 1000); choose another directory with --image-path',
+  ],
+  [
+    'A lock that may not be made',
+    { code: 'EACCES', syscall: 'listen', address: '/srv/x/lock' },
+    'cannot use /srv/x/lock for the store: permission denied (uid 1000); choose another directory with --image-path',
+  ],
+  [
+    'A directory that is a file',
+    { code: 'ENOTDIR', syscall: 'mkdir' },
+    'cannot use /var/lib/ociregistry for the store: part of its path is no directory (uid 1000); choose another directory with --image-path',
+  ],
+  [
+    'A read-only file system',
+    { code: 'EROFS' },
+    'cannot use /var/lib/ociregistry for the store: the file system is read-only (uid 1000); choose another directory with --image-path',
+  ],
+  [
+    'A directory that is not there',
+    { code: 'ENOENT' },
+    'cannot use /var/lib/ociregistry for the store: no such file or directory (uid 1000); choose another directory with --image-path',
+  ],
+  ['What has a message already', { message: 'the store is held by pid 7\nsecond line' }, 'the store is held by pid 7'],
+]
+for (const [sentence, details, line] of failures) {
+  test(`${sentence} stops the start with one line and no stack, exit 1`, async () => {
+    const io = new FakeIo()
+    io.startService = () => Promise.reject(Object.assign(new Error('raw message'), details))
+    assert.equal(await run(['serve'], io), 1)
+    assert.deepEqual([io.out, io.err, io.listeners], ['', `error: ${line}\n`, 0])
+  })
+}
+
+test('At debug level a start that fails shows the stack in the log', async () => {
+  const io = new FakeIo()
+  io.startService = () => Promise.reject(new TypeError('a bug'))
+  assert.equal(await run(['serve', '--log-level', 'debug'], io), 1)
+  assert.match(io.err, /DEBUG could not start error="TypeError: a bug\\n.*\nerror: a bug\n$/)
+})

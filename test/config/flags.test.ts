@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseCommandLine } from '../../src/config/flags.ts'
+
+const read: [sentence: string, args: string[], words: string[], values: Record<string, unknown>][] = [
+  ['No arguments are no words and no flags', [], [], {}],
+  ['A value may stand behind its flag', ['serve', '--port', '9000'], ['serve'], { port: 9000 }],
+  ['A value may stand behind an equals sign', ['serve', '--port=9000'], ['serve'], { port: 9000 }],
+  [
+    'A long flag may have one dash, as with the old program',
+    ['-port', '9000', 'serve', '-log-level=info'],
+    ['serve'],
+    { port: 9000, logLevel: 'info' },
+  ],
+  ['Global flags may stand before the command', ['--image-path', '/x', 'serve'], ['serve'], { imagePath: '/x' }],
+  ['Global flags may stand behind the command', ['serve', '--image-path', '/x'], ['serve'], { imagePath: '/x' }],
+  ['A switch needs no value', ['--air-gapped', 'serve'], ['serve'], { airGapped: true }],
+  ['A switch may be switched off', ['serve', '--air-gapped=false', '--prefetch=false'], ['serve'], { airGapped: false, prefetch: false }],
+  ['Port 0 is any free port', ['--port', '0'], [], { port: 0 }],
+  ['The last of two equal flags counts', ['--port', '1', '--port', '2'], [], { port: 2 }],
+  ['A level may be in capitals', ['--log-level', 'INFO'], [], { logLevel: 'info' }],
+  ['An empty value means the default where that is nothing', ['--log-file='], [], { logFile: undefined }],
+  ['A value may begin with a dash behind an equals sign', ['--log-file=-x'], [], { logFile: '-x' }],
+  ['A value may contain an equals sign', ['--log-file', 'a=b'], [], { logFile: 'a=b' }],
+  ['Behind two dashes everything is a word', ['serve', '--', '-port'], ['serve', '-port'], {}],
+  ["Docker Hub's other names mean docker.io", ['--default-ns', 'index.docker.io'], [], { defaultNs: 'docker.io' }],
+  ['An IPv6 address may be in brackets', ['--host', '[::1]'], [], { host: '::1' }],
+  ['Flags of features that come later are read', ['--health', '9', '--hello-world'], [], { health: 9, helloWorld: true }],
+]
+for (const [sentence, args, words, values] of read) {
+  test(sentence, () => {
+    const line = parseCommandLine(args)
+    assert.deepEqual([line.words, line.values], [words, values])
+  })
+}
+
+test('Help and version are asked for anywhere', () => {
+  for (const args of [['--help'], ['-h'], ['-help'], ['serve', '-h'], ['--port', '1', 'serve', '--help']])
+    assert.ok(parseCommandLine(args).help, args.join(' '))
+  for (const args of [['--version'], ['-version'], ['serve', '--version']]) assert.ok(parseCommandLine(args).version, args.join(' '))
+})
+
+const refused: [args: string[], message: string][] = [
+  [['--prot', '1'], '--prot: found an unknown flag, want --port (the nearest) or another one that --help lists'],
+  [['--image_path=/x'], '--image_path: found an unknown flag, want --image-path (the nearest) or another one that --help lists'],
+  [['--zzz'], '--zzz: found an unknown flag, want one that --help lists'],
+  [['-p', '80'], '-p: found an unknown flag, want one that --help lists'],
+  [['--vresion'], '--vresion: found an unknown flag, want --version (the nearest) or another one that --help lists'],
+  [['--constructor'], '--constructor: found an unknown flag, want one that --help lists'],
+  [['--port'], '--port: found no value, want a whole number from 0 to 65535'],
+  [['--port='], '--port: found no value, want a whole number from 0 to 65535'],
+  [['--image-path', ''], '--image-path: found no value, want a path'],
+  [['--port', '--host', '::'], '--port: found no value, want a whole number from 0 to 65535'],
+  [['--port', 'abc'], '--port: found "abc", want a whole number from 0 to 65535'],
+  [['--port', '-1'], '--port: found "-1", want a whole number from 0 to 65535'],
+  [['--port', '65536'], '--port: found "65536", want a whole number from 0 to 65535'],
+  [['--port', '80.5'], '--port: found "80.5", want a whole number from 0 to 65535'],
+  [['--pull-timeout', '0'], '--pull-timeout: found "0", want a whole number from 1 to 2147483647'],
+  [['--log-level', 'loud'], '--log-level: found "loud", want debug, info, warn or error'],
+  [['--log-format', 'xml'], '--log-format: found "xml", want text or json'],
+  [['--air-gapped=maybe'], '--air-gapped: found "maybe", want true or false'],
+  [['--air-gapped', 'false'], '--air-gapped: found "false" behind a blank, want --air-gapped=false'],
+  [['--default-ns', 'a b'], '--default-ns: found "a b", want a registry: host or host:port'],
+  [['--default-ns', 'me:secret@quay.io'], '--default-ns: found "…@quay.io", want a registry: host or host:port'],
+  [['--host', 'http://x'], '--host: found "http://x", want an IP address or a host name, without a port'],
+  [['--host', '127.0.0.1:80'], '--host: found "127.0.0.1:80", want an IP address or a host name, without a port'],
+]
+for (const [args, message] of refused) {
+  test(`'${args.join(' ')}' is refused in one line`, () => assert.throws(() => parseCommandLine(args), { name: 'ConfigError', message }))
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { parseCommandLine } from '../../src/config/flags.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { loadText, PLATFORM } from './load-text.ts'
+
+const DEFAULTS = {
+  imagePath: '/var/lib/ociregistry',
+  logLevel: 'error',
+  logFile: undefined,
+  logFormat: 'text',
+  host: '0.0.0.0',
+  port: 8080,
+  os: 'plan9',
+  arch: 'mips',
+  pullTimeoutMs: 60000,
+  alwaysPullLatest: false,
+  airGapped: false,
+  prefetch: true,
+  allowUnconfigured: true,
+  defaultNs: 'docker.io',
+  registries: [],
+}
+
+test('Without a file and flags everything has its default', async () => {
+  assert.deepEqual(await loadConfig({ flags: parseCommandLine([]), env: {}, platform: PLATFORM }), { config: DEFAULTS, warnings: [] })
+})
+
+test('The full configuration file of 1.8.3 loads unchanged, gives the defaults, and warns of nothing', async (t) => {
+  const text = await readFile(new URL('fixtures/full-1.8.3.yaml', import.meta.url))
+  assert.deepEqual(await loadText(t, text), { config: DEFAULTS, warnings: [] })
+})
+
+const empty: [sentence: string, text: string][] = [
+  ['An empty file means the defaults', ''],
+  ['A file with only comments means the defaults', '# nothing\n\n# yet\n'],
+  ['A file with only a document mark means the defaults', '---\n'],
+  ['An empty map means the defaults', '{}'],
+  [
+    'Empty values mean the defaults',
+    'imagePath:\nlogLevel: ""\nport: ~\nairGapped: null\nregistries:\ndefaultNs: \'\'\npruneConfig:\nos:\n',
+  ],
+  ['Empty lists and maps mean the defaults', 'registries: []\npruneConfig: {}\nserverTlsConfig: {}\nlistConfig: []\nport: {}\n'],
+  ['A port 0 in the file means the default', 'port: 0\n'],
+  ['A configFile within the file means nothing', 'configFile: /etc/other.yaml\n'],
+  ['A byte order mark and Windows line ends do no harm', '\ufeffport: 8080\r\nlogLevel: error\r\n'],
+]
+for (const [sentence, text] of empty) {
+  test(sentence, async (t) => assert.deepEqual(await loadText(t, text), { config: DEFAULTS, warnings: [] }))
+}
+
+test('Every plain setting of the file counts', async (t) => {
+  const text = `
+    imagePath: /srv/images
+    logLevel: INFO
+    logFile: /tmp/x.log
+    logFormat: json
+    host: "::"
+    port: 9000
+    os: linux
+    arch: 386
+    pullTimeout: 1500
+    alwaysPullLatest: yes
+    airGapped: On
+    prefetch: false
+    allowUnconfigured: no
+    defaultNs: Quay.IO`
+  const { config, warnings } = await loadText(t, text)
+  assert.deepEqual(config, {
+    imagePath: '/srv/images',
+    logLevel: 'info',
+    logFile: '/tmp/x.log',
+    logFormat: 'json',
+    host: '::',
+    port: 9000,
+    os: 'linux',
+    arch: '386',
+    pullTimeoutMs: 1500,
+    alwaysPullLatest: true,
+    airGapped: true,
+    prefetch: false,
+    allowUnconfigured: false,
+    defaultNs: 'quay.io',
+    registries: [],
+  })
+  assert.deepEqual(warnings, [])
+})
+
+test('A flag wins over the file, the file over the default', async (t) => {
+  const { config } = await loadText(t, 'port: 1\nhost: 127.0.0.1\nlogFile: /x\nairGapped: true', {
+    args: ['--port', '2', '--air-gapped=false', '--log-file='],
+  })
+  assert.deepEqual(
+    [config.port, config.host, config.logFile, config.airGapped, config.logLevel],
+    [2, '127.0.0.1', undefined, false, 'error'],
+  )
+})
+
+test('Port 0 on the command line stays 0, whatever the file says', async (t) => {
+  assert.equal((await loadText(t, 'port: 9000', { args: ['--port', '0'] })).config.port, 0)
+})
+
+test('airGapped beside alwaysPullLatest is no mistake', async (t) => {
+  const { config, warnings } = await loadText(t, 'airGapped: true\nalwaysPullLatest: true')
+  assert.deepEqual([config.airGapped, config.alwaysPullLatest, warnings], [true, true, []])
+})
+
+test('The configuration is frozen through and through', async (t) => {
+  const { config } = await loadText(t, 'registries: [{name: quay.io, auth: {user: a, password: b}}]')
+  const [entry] = config.registries
+  for (const part of [config, config.registries, entry, entry?.aliases, entry?.auth, entry?.auth?.password, entry?.tls])
+    assert.ok(Object.isFrozen(part))
+})
+
+test('Entries may share parts by anchor and alias', async (t) => {
+  const text = 'registries:\n- name: a.io\n  auth: &me {user: a, password: b}\n- name: b.io\n  auth: *me\n'
+  const { config } = await loadText(t, text)
+  assert.deepEqual(config.registries[0]?.auth, config.registries[1]?.auth)
+})
+
+const WARNING = 'this version does not have what these settings ask for, and goes on without: '
+const later: [sentence: string, text: string, args: string[], names: string | undefined][] = [
+  [
+    'One warning names every setting whose feature comes later',
+    'preloadImages: /x\nimageFile: /y\nresolveRef: a.b/c:1\nhealth: 8081\nmetrics: 9090\nhelloWorld: true\npruneConfig: {enabled: true}\nlistConfig:\n  header: true',
+    [],
+    'preloadImages (config.yaml:1), imageFile (config.yaml:2), resolveRef (config.yaml:3), health (config.yaml:4), metrics (config.yaml:5), ' +
+      'helloWorld (config.yaml:6), pruneConfig (config.yaml:7), listConfig (config.yaml:8)',
+  ],
+  [
+    'What does not switch a later feature on needs no warning',
+    'health: 0\nmetrics: 0\nhelloWorld: false\npruneConfig: {enabled: false, duration: 12h, dryRun: true, dryrun: true, type: created, expr: x, count: 5, frequency: 1h30m}\n' +
+      'listConfig: {header: false, expr: ""}\nserverTlsConfig: {clientAuth: none}\n',
+    ['--metrics=0', '--hello-world=false', '--preload-images='],
+    undefined,
+  ],
+  [
+    "A registry's token source is warned about",
+    'registries:\n- name: a.io\n  auth:\n    token: {provider: ecr, providerOpts: "profile=x", expiry: 6h}',
+    [],
+    'registries[0].auth.token (config.yaml:4)',
+  ],
+  [
+    'Flags of later features are warned about in the same line',
+    'health: 1',
+    ['--metrics', '9', '--hello-world', '--preload-images', 'x'],
+    'health (config.yaml:1), --metrics, --hello-world, --preload-images',
+  ],
+  ['A flag takes the place of the key', 'health: 1', ['--health', '2'], '--health'],
+  ['A flag that switches a later feature off silences the key', 'health: 1', ['--health', '0'], undefined],
+]
+for (const [sentence, text, args, names] of later) {
+  test(sentence, async (t) => {
+    assert.deepEqual((await loadText(t, text, { args })).warnings, names === undefined ? [] : [WARNING + names])
+  })
+}
