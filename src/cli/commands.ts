@@ -9,7 +9,7 @@ import { version } from './version.ts'
 const help: Command = {
   name: 'help',
   aliases: ['h'],
-  summary: 'Shows a list of commands or help for one command',
+  summary: 'Explain the program, or one of its commands',
   argument: '[command]',
   examples: ['ociregistry help', 'ociregistry help serve'],
   run({ words: [, topic] }, io) {

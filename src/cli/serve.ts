@@ -15,7 +15,7 @@ import { describeStartFailure } from './start-failure.ts'
 export const serve: Command = {
   name: 'serve',
   aliases: [],
-  summary: 'Runs the server',
+  summary: 'Serve images to clients, pulling what is missing',
   flags: 'serve',
   examples: [
     'ociregistry serve --image-path /tmp/images --port 9000',

@@ -56,6 +56,13 @@ const registryTable = {
   tls: { type: mapOf(tlsTable), help: 'Trust, and a client certificate.' },
 } as const satisfies Table
 
+/** Every key of an entry of `registries`, with its path: `tls.ca`. */
+export const registryKeys: readonly string[] = [
+  ...Object.keys(registryTable).filter((key) => key !== 'auth' && key !== 'tls'),
+  ...Object.keys(authTable).map((key) => `auth.${key}`),
+  ...Object.keys(tlsTable).map((key) => `tls.${key}`),
+]
+
 const pruneTable = {
   enabled: { type: boolean, default: false, help: 'Whether to prune at all.' },
   duration: { type: duration, default: '30d', help: 'The age from which an image goes.' },

@@ -12,9 +12,9 @@ async function runWith(args: readonly string[]): Promise<{ code: number; out: st
 
 const VERSION = 'ociregistry version: dev build date: dev\n'
 const OVERVIEW = /^NAME:\n {3}ociregistry - a pull-only.*\nCOMMANDS:\n {3}serve .*\n {3}version .*\n {3}help, h .*\n\nGLOBAL OPTIONS:\n/s
-const SERVE = /^NAME:\n {3}ociregistry serve - Runs the server\n.*\nOPTIONS:\n {3}--host ADDRESS .*\nGLOBAL OPTIONS:\n.*\nEXAMPLES:\n/s
-const ABOUT_VERSION = /^NAME:\n {3}ociregistry version - Displays the version\n/
-const ABOUT_HELP = /^NAME:\n {3}ociregistry help, h - Shows a list of commands or help for one command\n/
+const SERVE = /^NAME:\n {3}ociregistry serve - Serve images to clients, pulling what is missing\n.*\nOPTIONS:\n {3}--host ADDRESS .*\nGLOBAL OPTIONS:\n.*\nEXAMPLES:\n/s
+const ABOUT_VERSION = /^NAME:\n {3}ociregistry version - Print the version and the date of its build\n/
+const ABOUT_HELP = /^NAME:\n {3}ociregistry help, h - Explain the program, or one of its commands\n/
 
 const answers: [sentence: string, args: string[], out: string | RegExp][] = [
   ['No arguments print help', [], OVERVIEW],
