@@ -12,7 +12,7 @@ const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
 /** `NTLM TlRMTVNTUAAB=`: one opaque word up to the next comma. */
 const TOKEN68 = /[ \t]+[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)/y
 const EQUALS = /[ \t]*=[ \t]*/y
-const QUOTED = /"((?:[^"\\]|\\[^])*)(?:"|$)/y
+const QUOTED = /"((?:[^"\\]|\\.)*)(?:"|$)/sy
 /** Without quotes a value is a token; real ones hold slashes and colons too. */
 const BARE = /[^\s,"]*/y
 
@@ -42,7 +42,7 @@ export function parseChallenges(header: string): Challenge[] {
 
 function readValue(text: Scanner): string {
   const quoted = text.take(QUOTED)?.[1]
-  return quoted === undefined ? (text.take(BARE)?.[0] ?? '') : quoted.replace(/\\([^])/g, '$1')
+  return quoted === undefined ? (text.take(BARE)?.[0] ?? '') : quoted.replace(/\\(.)/gs, '$1')
 }
 
 class Scanner {

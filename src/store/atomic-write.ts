@@ -1,6 +1,6 @@
 /** Replaces small files so that a crash at any instant leaves the old one or the new one, whole (design §5). */
 import { randomBytes } from 'node:crypto'
-import { open, rename, unlink } from 'node:fs/promises'
+import { mkdir, open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { closeFile, openFile, syncFile } from './file.ts'
 
@@ -9,24 +9,21 @@ export const TEMPORARY_PREFIX = '.tmp-'
 
 /** Makes renames in one directory durable; callers that come while a sync is on its way share the next one. */
 export class DirectorySync {
-  #running: Promise<void> | undefined
+  /** Settles when the last sync that began has ended; never rejects. */
+  #last: Promise<unknown> = Promise.resolve()
   #next: Promise<void> | undefined
 
   constructor(readonly path: string) {}
 
   /** Resolves when everything renamed into the directory before the call is durable. */
   sync(): Promise<void> {
-    if (this.#running === undefined) return this.#start()
-    this.#next ??= this.#running.catch(() => {}).then(() => this.#start())
-    return this.#next
-  }
-
-  #start(): Promise<void> {
-    this.#next = undefined
-    this.#running = this.#syncNow().finally(() => {
-      this.#running = undefined
+    this.#next ??= this.#last.then(() => {
+      this.#next = undefined // who comes from now on may have renamed too late for this one
+      const now = this.#syncNow()
+      this.#last = now.catch(() => {})
+      return now
     })
-    return this.#running
+    return this.#next
   }
 
   async #syncNow(): Promise<void> {
@@ -42,6 +39,7 @@ export class DirectorySync {
 /** Temporary file, fsync, rename, fsync of the directory. */
 export async function writeFileAtomically(directory: DirectorySync, name: string, content: string | Uint8Array): Promise<void> {
   const temporary = join(directory.path, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`)
+  await mkdir(directory.path, { recursive: true }) // somebody may empty a cache while it runs
   try {
     const file = await open(temporary, 'wx', 0o644)
     try {

@@ -4,6 +4,7 @@
  *   blobs/<hex>     configs and layers; mode 0444 once this program has verified them
  *   img/<hex>       image manifests, one JSON record each
  *   fat/<hex>       indexes, one JSON record each
+ *   lts/<hex>       read only, where it exists: records whose tag is `latest`, of Go programs from 1.9 on
  *   refs/<hex>      one JSON per reference; the name is the sha256 of its canonical spelling
  *   quarantine/     what was found damaged
  *
@@ -11,19 +12,18 @@
  */
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { access, chmod, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
 import { DirectorySync, writeFileAtomically } from './atomic-write.ts'
-import { closeFile, errorCode, isMissing, openFile, removeFile, SharedFile, statFile, syncFile } from './file.ts'
+import { changeMode, closeFile, errorCode, isMissing, openFile, removeFile, SharedFile, statFile, syncFile } from './file.ts'
 import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory } from './record.ts'
 import type { Available, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from './store.ts'
 
 const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as const
-const RECORD_DIRECTORIES = ['fat', 'img'] as const
-type RecordDirectory = (typeof RECORD_DIRECTORIES)[number]
+const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
 
 const VERIFIED_MODE = 0o444
 const ANY_WRITE = 0o222
@@ -31,9 +31,13 @@ const ANY_WRITE = 0o222
 const BIG_SYNCS_AT_ONCE = 2
 /** Small files that are read before other work gets its turn. */
 const FILES_PER_TURN = 64
+/** More than any record has: a manifest of 4 MiB in base64, and its parsed copy. */
+const MAX_RECORD_BYTES = 64 * 1024 * 1024
+/** What is wrong with one file, and not with all: its permissions, or the disk under it. */
+const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO'])
 
 export class DirectoryStore implements Store {
-  readonly #syncs: Readonly<Record<'blobs' | 'refs' | RecordDirectory, DirectorySync>>
+  readonly #syncs: Readonly<Record<'blobs' | 'refs' | 'img' | 'fat', DirectorySync>>
   readonly #bigSyncs = new Limiter(BIG_SYNCS_AT_ONCE)
 
   private constructor(
@@ -46,7 +50,8 @@ export class DirectoryStore implements Store {
 
   /** Creates what is missing. @throws Error naming the directory that cannot be made or written */
   static async open(path: string, log: Log): Promise<DirectoryStore> {
-    for (const directory of [path, ...DIRECTORIES.map((name) => join(path, name))]) {
+    const root = resolve(path)
+    for (const directory of [root, ...DIRECTORIES.map((name) => join(root, name))]) {
       try {
         await mkdir(directory, { recursive: true })
         await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
@@ -56,7 +61,7 @@ export class DirectoryStore implements Store {
         })
       }
     }
-    return new DirectoryStore(path, log)
+    return new DirectoryStore(root, log)
   }
 
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
@@ -70,19 +75,22 @@ export class DirectoryStore implements Store {
   }
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
-    const fd = await openFile(spoolPath, 'r')
-    try {
-      await chmod(spoolPath, VERIFIED_MODE)
-      await this.#bigSyncs.run(() => syncFile(fd))
-    } finally {
-      await closeFile(fd)
-    }
+    await this.#seal(spoolPath)
+    await mkdir(this.#syncs.blobs.path, { recursive: true }) // somebody may empty a cache while it runs
     await rename(spoolPath, this.#blobPath(digest))
     await this.#syncs.blobs.sync()
   }
 
+  /** One that belongs to another user cannot be marked, and one that was deleted meanwhile need not be. */
   async markVerified(digest: Digest): Promise<void> {
-    await chmod(this.#blobPath(digest), VERIFIED_MODE)
+    const path = this.#blobPath(digest)
+    try {
+      await this.#seal(path)
+    } catch (error) {
+      if (isMissing(error)) return
+      if (errorCode(error) !== 'EPERM') throw error
+      this.log.warn('a verified blob cannot be marked so, because it belongs to another user: it is hashed again each time', { file: path })
+    }
   }
 
   async quarantineBlob(digest: Digest, why: string): Promise<void> {
@@ -94,7 +102,7 @@ export class DirectoryStore implements Store {
   }
 
   async *listBlobs(): AsyncGenerator<Digest> {
-    for (const name of await readdir(join(this.path, 'blobs'))) {
+    for (const name of await namesIn(join(this.path, 'blobs'))) {
       const digest = digestOfFileName(name)
       if (digest !== undefined) yield digest
     }
@@ -105,11 +113,10 @@ export class DirectoryStore implements Store {
   }
 
   async getRecord(digest: Digest): Promise<ManifestRecord | undefined> {
+    const name = digestFileName(digest)
     for (const directory of RECORD_DIRECTORIES) {
-      const path = join(this.path, directory, digestFileName(digest))
-      const record = await this.#decode(path, await readOrUndefined(path), (text, timeMs) =>
-        checked(decodeRecord(digestFileName(digest), text, timeMs)),
-      )
+      const path = join(this.path, directory, name)
+      const record = await this.#load(path, readSmallFile, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
       if (record !== undefined) return record
     }
     return undefined
@@ -130,8 +137,8 @@ export class DirectoryStore implements Store {
   }
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
-    const path = join(this.path, 'refs', refFileName(reference))
-    return this.#decode(path, await readOrUndefined(path), (text, timeMs) => refNamed(refFileName(reference), decodeRef(text, timeMs)))
+    const name = refFileName(reference)
+    return this.#load(join(this.path, 'refs', name), readSmallFile, (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
   }
 
   async deleteRef(reference: string): Promise<void> {
@@ -148,29 +155,37 @@ export class DirectoryStore implements Store {
    */
   async *#listFiles<T>(directory: string, decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
     let inTurn = 0
-    for (const name of await readdir(join(this.path, directory))) {
+    for (const name of await namesIn(join(this.path, directory))) {
       if (digestOfFileName(name) === undefined) continue
       if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       const path = join(this.path, directory, name)
-      const value = await this.#decode(path, readSmallFile(path), (text, timeMs) => decode(name, text, timeMs))
+      const value = await this.#load(path, readSmallFileSync, (text, timeMs) => decode(name, text, timeMs))
       if (value !== undefined) yield value
     }
   }
 
-  /** Undefined for a missing file and for a damaged one, which goes to quarantine. */
-  async #decode<T>(path: string, file: SmallFile | undefined, decode: (text: string, timeMs: number) => T): Promise<T | undefined> {
-    if (file === undefined) return undefined
+  /** Undefined for a file that is missing or cannot be read, and for a damaged one, which goes to quarantine: the others count all the same. */
+  async #load<T>(path: string, read: ReadSmallFile, decode: (text: string, timeMs: number) => T): Promise<T | undefined> {
     try {
-      return decode(file.text, file.timeMs)
+      const file = await read(path)
+      return file === undefined ? undefined : decode(file.text, file.timeMs)
     } catch (error) {
-      if (!(error instanceof RecordError)) throw error
-      await this.#quarantine(path, error.message)
+      if (error instanceof RecordError) await this.#quarantine(path, error.message).catch((cause) => this.#leaveOut(path, cause))
+      else if (!isMissing(error)) this.#leaveOut(path, error)
       return undefined
     }
   }
 
+  /** @throws what is not about this one file */
+  #leaveOut(path: string, error: unknown): void {
+    if (!UNREADABLE.has(errorCode(error) ?? '')) throw error
+    this.log.error('file left out: it cannot be read', { file: path, error })
+  }
+
   async #quarantine(path: string, why: string): Promise<void> {
-    const target = join(this.path, 'quarantine', `${path.slice(this.path.length + 1).replaceAll('/', '-')}-${Date.now()}`)
+    const directory = join(this.path, 'quarantine')
+    const target = join(directory, `${relative(this.path, path).replaceAll('/', '-')}-${Date.now()}`)
+    await mkdir(directory, { recursive: true })
     try {
       await rename(path, target)
     } catch (error) {
@@ -178,6 +193,17 @@ export class DirectoryStore implements Store {
       throw error
     }
     this.log.warn('damaged file moved to quarantine', { file: path, quarantine: target, why })
+  }
+
+  /** Durable first, then marked: a crash must not leave the mark on bytes that never reached the disk. */
+  async #seal(path: string): Promise<void> {
+    const fd = await openFile(path, 'r')
+    try {
+      await this.#bigSyncs.run(() => syncFile(fd))
+      await changeMode(fd, VERIFIED_MODE)
+    } finally {
+      await closeFile(fd)
+    }
   }
 
   #blobPath(digest: Digest): string {
@@ -194,10 +220,14 @@ class FileBlob implements StoredBlob {
 
   /** Undefined if it is no regular file. */
   static async of(file: SharedFile): Promise<FileBlob | undefined> {
-    const stats = await statFile(file.fd)
-    if (stats.isFile()) return new FileBlob(file, stats.size, (stats.mode & ANY_WRITE) === 0)
-    await file.release()
-    return undefined
+    let blob: FileBlob | undefined
+    try {
+      const stats = await statFile(file.fd)
+      if (stats.isFile()) blob = new FileBlob(file, stats.size, (stats.mode & ANY_WRITE) === 0)
+    } finally {
+      if (blob === undefined) await file.release()
+    }
+    return blob
   }
 
   read(start: number, end: number, buffers: ReadBuffers): AsyncIterable<Buffer> {
@@ -209,27 +239,36 @@ class FileBlob implements StoredBlob {
   }
 
   close(): void {
-    void this.file.release()
+    this.file.release().catch(() => {}) // nothing was written: there is nothing to lose
   }
 }
 
 type SmallFile = { readonly text: string; readonly timeMs: number }
 
-function readSmallFile(path: string): SmallFile | undefined {
-  try {
-    return { text: fs.readFileSync(path, 'utf8'), timeMs: fs.statSync(path).mtimeMs }
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
+type ReadSmallFile = (path: string) => SmallFile | undefined | Promise<SmallFile | undefined>
+
+function readSmallFileSync(path: string): SmallFile | undefined {
+  const stats = fs.statSync(path)
+  return isSmallFile(stats) ? { text: fs.readFileSync(path, 'utf8'), timeMs: stats.mtimeMs } : undefined
 }
 
-async function readOrUndefined(path: string): Promise<SmallFile | undefined> {
+async function readSmallFile(path: string): Promise<SmallFile | undefined> {
+  const stats = await stat(path)
+  return isSmallFile(stats) ? { text: await readFile(path, 'utf8'), timeMs: stats.mtimeMs } : undefined
+}
+
+/** @throws RecordError for a file that is too large to be one of ours */
+function isSmallFile(stats: fs.Stats): boolean {
+  if (stats.isFile() && stats.size > MAX_RECORD_BYTES) throw new RecordError(`it has ${stats.size} bytes, more than any record`)
+  return stats.isFile()
+}
+
+/** Nothing where there is no such directory. */
+async function namesIn(directory: string): Promise<readonly string[]> {
   try {
-    const text = await readFile(path, 'utf8')
-    return { text, timeMs: (await stat(path)).mtimeMs }
+    return await readdir(directory)
   } catch (error) {
-    if (isMissing(error)) return undefined
+    if (isMissing(error)) return []
     throw error
   }
 }

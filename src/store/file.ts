@@ -34,6 +34,10 @@ export function closeFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve())))
 }
 
+export function changeMode(fd: number, mode: number): Promise<void> {
+  return new Promise((resolve, reject) => fs.fchmod(fd, mode, (error) => (error ? reject(error) : resolve())))
+}
+
 /** Removes a file's name; one that is not there is as good. */
 export async function removeFile(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {
@@ -71,12 +75,7 @@ export async function* readChunks(
       ahead = undefined
       try {
         offset += chunk.length
-        const limit = offset < end ? available(offset) : end
-        const second = typeof limit === 'number' && offset < end ? buffers.takeAhead() : undefined
-        if (second !== undefined) {
-          ahead = readInto(fd, offset, Math.min(end, limit as number), second, buffers)
-          ahead.catch(() => {}) // awaited at the next turn; until then it must not count as unhandled
-        }
+        ahead = offset < end ? readAhead(fd, offset, end, buffers, available) : undefined
         yield chunk.buffer.subarray(0, chunk.length)
       } finally {
         buffers.give(chunk.buffer)
@@ -125,6 +124,20 @@ type Chunk = { readonly buffer: Buffer; readonly length: number }
 async function readWhenAvailable(fd: number, offset: number, end: number, buffers: ReadBuffers, available: Available): Promise<Chunk> {
   const limit = Math.min(end, await available(offset))
   return readInto(fd, offset, limit, buffers.take(), buffers)
+}
+
+/** Undefined where nothing can be read at once, or reading ahead does not pay. */
+function readAhead(fd: number, offset: number, end: number, buffers: ReadBuffers, available: Available): Promise<Chunk> | undefined {
+  const limit = available(offset)
+  if (typeof limit !== 'number') {
+    limit.catch(() => {}) // the next turn asks again, and throws it
+    return undefined
+  }
+  const buffer = buffers.takeAhead()
+  if (buffer === undefined) return undefined
+  const chunk = readInto(fd, offset, Math.min(end, limit), buffer, buffers)
+  chunk.catch(() => {}) // awaited at the next turn; until then it must not count as unhandled
+  return chunk
 }
 
 /** Gives the buffer back itself if there is nothing to hand on. */

@@ -1,10 +1,14 @@
 /**
  * The lock of a store: a Unix socket that its holder listens on (design §5). Whoever accepts a connection holds the store and says who it is;
  * a refused connection is a leftover. So it works in containers, across restarts and whatever process ids mean.
+ *
+ * Nobody but its holder ever moves or removes a live socket. A leftover is succeeded instead: who finds `lock` dead links its own socket under a
+ * name made from the dead one's identity, which only one can do; whoever finds that one dead in turn succeeds it the same way. The live end of
+ * this chain holds the store, and as the only one who may, renames itself to `lock`.
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { link, open, rename } from 'node:fs/promises'
+import { type BigIntStats, existsSync } from 'node:fs'
+import { link, lstat, open, rename } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../observe/clock.ts'
@@ -24,56 +28,69 @@ export class StoreLockedError extends Error {
   }
 }
 
+const LOCK = 'lock'
 const RETRY_MS = 250
 const ANSWER_MS = 2_000
 /** sun_path of Linux, less the terminating NUL. */
 const MAX_SOCKET_PATH = 107
 
+export type LockOptions = {
+  readonly self: LockHolder
+  /** How long to wait for the holder to go. */
+  readonly waitMs: number
+  readonly clock: Clock
+  /** Called once if it has to wait. */
+  readonly onWait?: (holder: LockHolder | undefined) => void
+  /** How long a holder that says nothing is listened to; it holds the lock all the same. */
+  readonly answerMs?: number
+}
+
 export class StoreLock {
   readonly #directory: string
+  readonly #identity: string
   readonly #server: Server
 
-  private constructor(directory: string, server: Server) {
+  private constructor(directory: string, identity: string, server: Server) {
     this.#directory = directory
+    this.#identity = identity
     this.#server = server
   }
 
-  /**
-   * Takes the lock of `directory`, waiting up to `waitMs` for its holder to go.
-   * @param onWait called once if it has to wait. @throws StoreLockedError
-   */
-  static async acquire(
-    directory: string,
-    options: { self: LockHolder; waitMs: number; clock: Clock; onWait?: (holder: LockHolder | undefined) => void },
-  ): Promise<StoreLock> {
+  /** Takes the lock of `directory`, waiting up to `waitMs` for its holder to go. @throws StoreLockedError */
+  static async acquire(directory: string, options: LockOptions): Promise<StoreLock> {
     const handle = await open(directory, 'r')
     const paths = new LockPaths(directory, handle.fd)
     const own = `.lock-${randomBytes(6).toString('hex')}`
-    const server = await listen(paths.address(own), options.self)
     try {
-      await waitForTurn(paths, own, options)
-      return new StoreLock(directory, server)
-    } catch (error) {
-      await close(server)
-      throw error
+      const server = await listen(paths.address(own), options.self)
+      try {
+        const identity = identityOf(await lstat(paths.name(own), { bigint: true }))
+        await waitForTurn(paths, { name: own, identity }, options)
+        return new StoreLock(directory, identity, server)
+      } catch (error) {
+        await close(server)
+        throw error
+      }
     } finally {
       await removeFile(paths.name(own))
       await handle.close()
     }
   }
 
+  /** Leaves a `lock` alone that is not its own: somebody must have removed that one by hand. */
   async release(): Promise<void> {
-    await removeFile(join(this.#directory, 'lock'))
+    const path = join(this.#directory, LOCK)
+    if ((await identityAt(path)) === this.#identity) await removeFile(path)
     await close(this.#server)
   }
 }
 
 /** Who holds the lock of `directory`; undefined if nobody does. For commands that only look. */
-export async function lockHolder(directory: string): Promise<LockHolder | 'unknown' | undefined> {
+export async function lockHolder(directory: string, answerMs = ANSWER_MS): Promise<LockHolder | 'unknown' | undefined> {
   const handle = await open(directory, 'r')
   try {
-    const asked = await ask(new LockPaths(directory, handle.fd).address('lock'))
-    return asked.held ? (asked.holder ?? 'unknown') : undefined
+    const end = await findEnd(new LockPaths(directory, handle.fd), answerMs)
+    return end.held ? (end.holder ?? 'unknown') : undefined
   } finally {
     await handle.close()
   }
@@ -99,32 +116,94 @@ class LockPaths {
   }
 }
 
-async function waitForTurn(
-  paths: LockPaths,
-  own: string,
-  options: { waitMs: number; clock: Clock; onWait?: (holder: LockHolder | undefined) => void },
-): Promise<void> {
-  const { clock, waitMs, onWait } = options
+type OwnSocket = { readonly name: string; readonly identity: string }
+
+async function waitForTurn(paths: LockPaths, own: OwnSocket, options: LockOptions): Promise<void> {
+  const { clock, waitMs, onWait, answerMs = ANSWER_MS } = options
   const deadline = clock.monotonic() + waitMs
   let waited = false
   for (;;) {
-    const asked = await ask(paths.address('lock'))
-    if (!asked.held) {
-      if (asked.stale) await removeStale(paths)
-      if (await linkUnlessThere(paths.name(own), paths.name('lock'))) return
+    const end = await findEnd(paths, answerMs)
+    if (!end.held) {
+      if (await take(paths, own, end.dead)) return
       continue
     }
-    if (clock.monotonic() >= deadline) throw new StoreLockedError(paths.directory, asked.holder)
-    if (!waited) onWait?.(asked.holder)
+    if (clock.monotonic() >= deadline) throw new StoreLockedError(paths.directory, end.holder)
+    if (!waited) onWait?.(end.holder)
     waited = true
     await clock.sleep(RETRY_MS)
   }
 }
 
-type Asked = { readonly held: true; readonly holder: LockHolder | undefined } | { readonly held: false; readonly stale: boolean }
+/** The chain of sockets: the identities of dead ones, from `lock` on, and whether a live one follows. */
+type ChainEnd =
+  | { readonly held: true; readonly holder: LockHolder | undefined }
+  | { readonly held: false; readonly dead: readonly string[] }
+
+async function findEnd(paths: LockPaths, answerMs: number): Promise<ChainEnd> {
+  const dead: string[] = []
+  for (;;) {
+    const name = nameAfter(dead)
+    const identity = await identityAt(paths.name(name))
+    if (identity === undefined) return { held: false, dead }
+    const asked = await ask(paths.address(name), answerMs)
+    if (asked.held) return asked
+    if ((await identityAt(paths.name(name))) === identity) dead.push(identity)
+    else dead.length = 0 // it changed while it was asked: begin again
+  }
+}
+
+/** Puts the own socket at the end of a chain of dead ones, and makes it the `lock`. False if somebody else was faster. */
+async function take(paths: LockPaths, own: OwnSocket, dead: readonly string[]): Promise<boolean> {
+  const name = nameAfter(dead)
+  if (!(await linkUnlessThere(paths.name(own.name), paths.name(name)))) return false
+  if (name === LOCK) return true
+  try {
+    if (!(await leadsTo(paths, dead, own.identity))) {
+      await removeFile(paths.name(name))
+      return false
+    }
+    await rename(paths.name(name), paths.name(LOCK))
+  } catch (error) {
+    await removeFile(paths.name(name))
+    throw error
+  }
+  for (let length = 1; length < dead.length; length++) await removeFile(paths.name(nameAfter(dead.slice(0, length))))
+  return true
+}
+
+/** Whether the chain is still the one that was found: its first sockets may have been replaced by a holder before the own one was linked. */
+async function leadsTo(paths: LockPaths, dead: readonly string[], own: string): Promise<boolean> {
+  for (const [index, identity] of [...dead, own].entries()) {
+    if ((await identityAt(paths.name(nameAfter(dead.slice(0, index))))) !== identity) return false
+  }
+  return true
+}
+
+function nameAfter(dead: readonly string[]): string {
+  const last = dead.at(-1)
+  return last === undefined ? LOCK : `.lock-after-${last}`
+}
+
+/** Undefined if nothing is there. */
+async function identityAt(path: string): Promise<string | undefined> {
+  try {
+    return identityOf(await lstat(path, { bigint: true }))
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+/** What tells a socket from any other that ever lay there: inode numbers come again, with the time of creation they do not. */
+function identityOf(stats: BigIntStats): string {
+  return `${stats.ino.toString(36)}-${stats.mtimeNs.toString(36)}`
+}
+
+type Asked = { readonly held: true; readonly holder: LockHolder | undefined } | { readonly held: false }
 
 /** @throws the system's error for anything but an answer, a refusal or a missing file */
-function ask(address: string): Promise<Asked> {
+function ask(address: string, answerMs: number): Promise<Asked> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: address })
     let text = ''
@@ -133,7 +212,7 @@ function ask(address: string): Promise<Asked> {
       socket.destroy()
       resolve({ held: true, holder: parseHolder(text) })
     }
-    socket.setTimeout(ANSWER_MS, () => (connected ? finish() : socket.destroy(new Error(`no answer from the lock ${address}`))))
+    socket.setTimeout(answerMs, () => (connected ? finish() : socket.destroy(new Error(`no answer from the lock ${address}`))))
     socket.setEncoding('utf8')
     socket.on('connect', () => {
       connected = true
@@ -144,9 +223,9 @@ function ask(address: string): Promise<Asked> {
     })
     socket.on('end', finish)
     socket.on('error', (error) => {
-      if (connected) finish()
-      else if (isMissing(error)) resolve({ held: false, stale: false })
-      else if (errorCode(error) === 'ECONNREFUSED') resolve({ held: false, stale: true })
+      // EAGAIN: too many wait to be accepted, so somebody listens
+      if (connected || errorCode(error) === 'EAGAIN') finish()
+      else if (isMissing(error) || errorCode(error) === 'ECONNREFUSED') resolve({ held: false })
       else reject(error)
     })
   })
@@ -163,20 +242,6 @@ function parseHolder(text: string): LockHolder | undefined {
   }
 }
 
-/** Renamed to a unique name and asked once more, because its owner may have been between bind and listen: alive, it is put back. */
-async function removeStale(paths: LockPaths): Promise<void> {
-  const aside = `.lock-stale-${randomBytes(6).toString('hex')}`
-  try {
-    await rename(paths.name('lock'), paths.name(aside))
-  } catch (error) {
-    if (isMissing(error)) return
-    throw error
-  }
-  const asked = await ask(paths.address(aside))
-  if (asked.held) await linkUnlessThere(paths.name(aside), paths.name('lock'))
-  await removeFile(paths.name(aside))
-}
-
 async function linkUnlessThere(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to)
@@ -190,7 +255,7 @@ async function linkUnlessThere(from: string, to: string): Promise<boolean> {
 function listen(address: string, self: LockHolder): Promise<Server> {
   const server = createServer((socket) => {
     socket.on('error', () => {}) // who asked went away
-    socket.end(JSON.stringify(self))
+    socket.end(JSON.stringify(self), () => socket.destroy()) // who asked and does not hang up must not hold up `close`
   })
   return new Promise((resolve, reject) => {
     server.once('error', reject)

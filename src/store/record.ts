@@ -5,7 +5,7 @@
 import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../oci/digest.ts'
 import { DOCKER_LIST, DOCKER_MANIFEST, kindOfMediaType, OCI_INDEX, OCI_MANIFEST } from '../oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../oci/name.ts'
-import { parseReference } from '../oci/reference.ts'
+import { formatReference, parseReference } from '../oci/reference.ts'
 import type { ManifestRecord, RefRecord } from './store.ts'
 
 /** The record is no record: the file is damaged, foreign or not of this format. */
@@ -76,7 +76,7 @@ export function decodeRecord(name: string, text: string, fileTimeMs: number): Ma
       digest,
       mediaType: optionalText(json, 'mediaType') ?? mediaTypeOfGoType(json.type),
       bytes,
-      imageUrl,
+      imageUrl: formatReference(reference),
       registry,
       repository: parseRepositoryOf(registry, optionalText(json, 'repository') ?? reference.repository),
       createdMs: parseTime(json.created) ?? fileTimeMs,

@@ -1,0 +1,26 @@
+/** `Cache-Status` (RFC 9211) and `Warning`: what the cache did for an answer, in words for a header. */
+import type { CacheStatus } from '../cache/answer.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
+
+const CACHE = 'ociregistry'
+
+/** @param status undefined for answers that no content stands behind */
+export function formatCacheStatus(status: CacheStatus | undefined): string {
+  if (status === undefined) return CACHE
+  if (status.hit) return status.stale === undefined ? `${CACHE}; hit` : `${CACHE}; hit; detail=stale-${dashed(status.stale)}`
+  return status.collapsed ? `${CACHE}; fwd=miss; collapsed` : `${CACHE}; fwd=miss`
+}
+
+export function cacheStatusOfError(error: unknown): string {
+  return error instanceof UpstreamError ? `${CACHE}; fwd=miss; detail=${dashed(error.kind)}` : CACHE
+}
+
+/** The carrier that the distribution-spec has for "served stale" ("Warnings"); undefined where nothing is to be said. */
+export function formatWarning(status: CacheStatus): string | undefined {
+  if (!status.hit || status.stale === undefined) return undefined
+  return `299 - "the upstream could not confirm this (${dashed(status.stale)}); it is what was cached before"`
+}
+
+function dashed(kind: UpstreamErrorKind): string {
+  return kind.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

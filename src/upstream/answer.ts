@@ -1,0 +1,76 @@
+/** An HTTP answer whose body is still to come, and the two ways to get rid of the body: read it, or discard it. */
+import type { Readable } from 'node:stream'
+import type { Clock } from '../observe/clock.ts'
+import { UpstreamError } from './error.ts'
+import { StallWatch } from './stall.ts'
+
+export type Answer = {
+  /** Where it came from. */
+  readonly url: URL
+  readonly status: number
+  /** @param name in lower case. Several lines arrive joined by `, ` */
+  readonly header: (name: string) => string | undefined
+  /** Must be read to its end or destroyed. */
+  readonly body: Readable
+}
+
+/** Of an error's body no more is read: it is looked at for a message only. */
+const ERROR_BYTES = 64 * 1024
+
+export type ReadLimits = {
+  readonly maxBytes: number
+  readonly idleMs: number
+  readonly clock: Clock
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * The whole body; destroyed if it is longer than `maxBytes`.
+ * @throws UpstreamError 'corrupt' if it is, 'timeout' if nothing comes for `idleMs`; the signal's reason; what the body fails with
+ */
+export async function readAll(answer: Answer, limits: ReadLimits): Promise<Buffer> {
+  if (Number(answer.header('content-length') ?? 0) > limits.maxBytes) {
+    answer.body.destroy()
+    throw tooLong(limits.maxBytes)
+  }
+  const bytes = await collect(answer.body, limits)
+  if (bytes.length > limits.maxBytes) throw tooLong(limits.maxBytes)
+  return bytes
+}
+
+/** The first 64 KiB of an error's body as text; empty where it cannot be read. Never rejects. */
+export async function readErrorText(answer: Answer, limits: Omit<ReadLimits, 'maxBytes'>): Promise<string> {
+  const bytes = await collect(answer.body, { ...limits, maxBytes: ERROR_BYTES }).catch(() => Buffer.alloc(0))
+  return bytes.subarray(0, ERROR_BYTES).toString('utf8')
+}
+
+/** Reads a body that nobody needs, if it is short, so that its connection can be used again. Never rejects. */
+export async function discard(answer: Answer, limits: Omit<ReadLimits, 'maxBytes'>): Promise<void> {
+  await readErrorText(answer, limits)
+}
+
+/** Stops behind the chunk that goes beyond `maxBytes`. */
+async function collect(body: Readable, { maxBytes, idleMs, clock, signal }: ReadLimits): Promise<Buffer> {
+  const watch = new StallWatch(clock, idleMs, () => body.destroy(new UpstreamError('timeout', `no byte of the answer for ${idleMs} ms`)))
+  const abort = (): void => void body.destroy(signal?.reason)
+  signal?.addEventListener('abort', abort, { once: true })
+  if (signal?.aborted) abort()
+  try {
+    const chunks: Buffer[] = []
+    let sizeBytes = 0
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      watch.touch()
+      chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+      sizeBytes += chunk.byteLength
+      if (sizeBytes > maxBytes) break
+    }
+    return Buffer.concat(chunks)
+  } finally {
+    watch.stop()
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+function tooLong(maxBytes: number): UpstreamError {
+  return new UpstreamError('corrupt', `the answer is longer than ${maxBytes} bytes`)
+}

@@ -1,0 +1,28 @@
+/** How long and how much an upstream may take: constructor parameters with defaults, so that tests scale them down. */
+
+export type Budgets = {
+  /** For a connection to stand: look-up, TCP and TLS. */
+  readonly connectMs: number
+  /** For a look-up, after which those who wait for it give up. */
+  readonly lookupMs: number
+  /** For the next byte of a body, while its reader wants one. */
+  readonly bodyIdleMs: number
+  /** How long an idle connection stays open. */
+  readonly keepAliveMs: number
+  /** Registries that nobody configured whose clients are kept. */
+  readonly unconfigured: number
+  /** Pages of a list. */
+  readonly listPages: number
+  /** Of a list, all pages together. */
+  readonly listBytes: number
+}
+
+export const DEFAULT_BUDGETS: Budgets = {
+  connectMs: 10_000,
+  lookupMs: 3_000,
+  bodyIdleMs: 10_000,
+  keepAliveMs: 20_000,
+  unconfigured: 256,
+  listPages: 1000,
+  listBytes: 32 * 1024 * 1024,
+}

@@ -1,0 +1,122 @@
+/** Turns what goes wrong on the way (error codes of Node, OpenSSL and undici) and what registries answer into kinds of `UpstreamError`. Pure. */
+import type { UpstreamErrorKind } from './error.ts'
+
+const CODES: Readonly<Record<string, UpstreamErrorKind>> = {
+  EAI_AGAIN: 'dns',
+  EAI_FAIL: 'dns',
+  EAI_NODATA: 'dns',
+  EAI_NONAME: 'dns',
+  ENODATA: 'dns',
+  ENOTFOUND: 'dns',
+  EADDRNOTAVAIL: 'unreachable',
+  EACCES: 'unreachable',
+  ECONNABORTED: 'unreachable',
+  ECONNREFUSED: 'unreachable',
+  ECONNRESET: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EPERM: 'unreachable',
+  EPIPE: 'unreachable',
+  UND_ERR_CLOSED: 'unreachable',
+  UND_ERR_DESTROYED: 'unreachable',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'unreachable',
+  UND_ERR_SOCKET: 'unreachable',
+  ETIMEDOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+}
+
+/** Why OpenSSL does not believe a chain: nobody known signed it. A CA in the configuration helps. */
+const UNKNOWN_ISSUER: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
+/** Other reasons (nodejs.org/api/tls.html#x509-certificate-error-codes). */
+const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
+  'CERT_CHAIN_TOO_LONG',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'HOSTNAME_MISMATCH',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'PATH_LENGTH_EXCEEDED',
+])
+
+/** What OpenSSL says of an answer that is no TLS record: `HTTP/1.1 400 Bad Request`, mostly. */
+const NOT_TLS: ReadonlySet<string> = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_UNKNOWN_PROTOCOL'])
+
+export type Failure = {
+  readonly kind: UpstreamErrorKind
+  /** What makes a hint possible. */
+  readonly reason?: 'unknownIssuer' | 'badCertificate' | 'notTls'
+  /** For people. */
+  readonly text: string
+}
+
+/** @param error as `fetch` or undici rejects with; native fetch hides the real one in `cause` */
+export function failureOf(error: unknown): Failure {
+  const real = innermost(error)
+  const code = real.code ?? ''
+  const text = real.message || code || String(error)
+  if (UNKNOWN_ISSUER.has(code)) return { kind: 'tls', reason: 'unknownIssuer', text }
+  if (BAD_CERTIFICATE.has(code)) return { kind: 'tls', reason: 'badCertificate', text }
+  if (NOT_TLS.has(code)) return { kind: 'tls', reason: 'notTls', text: 'it does not speak TLS' }
+  if (/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code)) return { kind: 'tls', text }
+  return { kind: CODES[code] ?? 'failed', text }
+}
+
+/** Whether a request failed because its connection was closed under it, as happens to kept-alive ones. */
+export function isClosedUnderRequest(error: unknown): boolean {
+  const { code } = innermost(error)
+  return code === 'UND_ERR_SOCKET' || code === 'UND_ERR_CLOSED' || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
+const STATUSES: Readonly<Record<number, UpstreamErrorKind>> = { 401: 'denied', 403: 'denied', 404: 'notFound', 429: 'limited' }
+
+export function kindOfStatus(status: number): UpstreamErrorKind {
+  return STATUSES[status] ?? 'failed'
+}
+
+const MAX_RETRY_AFTER_MS = 3_600_000
+
+/** @param header seconds or a date (RFC 9110 10.2.3). @returns ms from `nowMs`, at most an hour; undefined if it says nothing */
+export function parseRetryAfter(header: string | undefined, nowMs: number): number | undefined {
+  const text = header?.trim() ?? ''
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs
+  return text === '' || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS)
+}
+
+/** The `message` of the first OCI error in a body, or its `code`; on one line, clipped; empty if the body is something else. */
+export function messageOfErrorBody(text: string): string {
+  try {
+    const [first] = (JSON.parse(text) as { errors?: { message?: unknown; code?: unknown }[] }).errors ?? []
+    const message = [first?.message, first?.code].find((part) => typeof part === 'string' && part !== '') ?? ''
+    return String(message)
+      .replace(/[^\x20-\x7e]+/g, ' ')
+      .slice(0, 200)
+  } catch {
+    return ''
+  }
+}
+
+function innermost(error: unknown): NodeJS.ErrnoException {
+  let found = error as NodeJS.ErrnoException
+  for (let depth = 0; depth < 5 && found.code === undefined; depth++) {
+    const inner = found instanceof AggregateError ? found.errors[0] : found.cause
+    if (!(inner instanceof Error)) break
+    found = inner
+  }
+  return found
+}

@@ -1,0 +1,26 @@
+/** The error for an answer that is not what was asked for: kind by its status, its own words, and what to do. */
+
+import type { Clock } from '../observe/clock.ts'
+import type { Challenge } from '../oci/challenge.ts'
+import { type Answer, readErrorText } from './answer.ts'
+import { UpstreamError } from './error.ts'
+import { kindOfStatus, messageOfErrorBody, parseRetryAfter } from './failure.ts'
+
+export type RefusalContext = {
+  readonly clock: Clock
+  readonly idleMs: number
+  readonly signal: AbortSignal | undefined
+  /** What was sent by way of credentials; said where the answer is 401 or 403. */
+  readonly note: string
+  readonly challenges?: readonly Challenge[]
+}
+
+/** Reads at most 64 KiB of the body and lets go of the rest. */
+export async function refusalOf(answer: Answer, { clock, idleMs, signal, note, challenges = [] }: RefusalContext): Promise<UpstreamError> {
+  const words = messageOfErrorBody(await readErrorText(answer, { clock, idleMs, signal }))
+  const kind = kindOfStatus(answer.status)
+  const retryAfterMs = parseRetryAfter(answer.header('retry-after'), clock.now())
+  const said = `${answer.url.origin} answered ${answer.status}${words === '' ? '' : ` (${words})`}`
+  const message = kind === 'denied' ? `${said}; ${note}` : said
+  return new UpstreamError(kind, message, { challenges, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+}

@@ -1,0 +1,74 @@
+/** Asks a registry for something: with the right credentials at every hop, and a challenge answered where it comes from. */
+import { type Challenge, parseChallenges } from '../oci/challenge.ts'
+import type { Repository } from '../oci/name.ts'
+import type { Answer } from './answer.ts'
+import type { Authenticator, Authorization } from './authenticator.ts'
+import type { UpstreamError } from './error.ts'
+import type { Hops } from './hops.ts'
+
+export type Ask = {
+  readonly repository: Repository
+  readonly url: URL
+  readonly method: 'GET' | 'HEAD'
+  readonly headers: Readonly<Record<string, string>>
+  readonly bulk: boolean
+  readonly bodyError: (error: UpstreamError) => UpstreamError
+}
+
+/** A final answer: no redirect, and a 401 only if there was nothing left to answer it with. */
+export type Asked = { readonly answer: Answer; readonly note: string; readonly challenges: readonly Challenge[] }
+
+/** A cached token may be refused, and then the fresh one stands: three requests for one answer at most. */
+const MAX_TRIES = 3
+
+export class Requester {
+  readonly #origin: URL
+  readonly #hops: Hops
+  readonly #authenticator: Authenticator
+
+  /** @param origin of the registry */
+  constructor(origin: URL, hops: Hops, authenticator: Authenticator) {
+    this.#origin = origin
+    this.#hops = hops
+    this.#authenticator = authenticator
+  }
+
+  /** @throws UpstreamError, or the signal's reason. Any status is an answer. */
+  async ask(ask: Ask, signal: AbortSignal): Promise<Asked> {
+    let last: Omit<Asked, 'answer'> = { note: '', challenges: [] }
+    const answer = await this.#hops.follow(ask.url, async (url) => {
+      const asked = await this.#askAt(url, ask, signal)
+      last = asked
+      return asked.answer
+    })
+    return { ...last, answer }
+  }
+
+  async #askAt(url: URL, ask: Ask, signal: AbortSignal): Promise<Asked> {
+    let authorization = await this.#authenticator.preemptive(url, ask.repository)
+    for (let tries = 1; ; tries++) {
+      const answer = await this.#send(url, ask, authorization, signal)
+      const challenges = answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
+      if (answer.status !== 401 || authorization.fresh || tries === MAX_TRIES) return { answer, note: authorization.note, challenges }
+      this.#hops.discard(answer)
+      const known = challenges.length > 0 ? challenges : await this.#challengesOfPing(url, signal)
+      authorization = await this.#authenticator.answer(url, ask.repository, known, authorization.header)
+    }
+  }
+
+  #send(url: URL, ask: Ask, { header }: Authorization, signal: AbortSignal): Promise<Answer> {
+    const { method, bulk, bodyError } = ask
+    const peer = url.origin === this.#origin.origin ? 'own' : 'other'
+    const headers = header === undefined ? ask.headers : { ...ask.headers, authorization: header }
+    return this.#hops.send({ peer, url, method, bulk, bodyError, headers }, signal)
+  }
+
+  /** Some real 401s have no challenge; the one of `/v2/` counts then (GCR, clients.md D.16). Only the registry itself is asked. */
+  async #challengesOfPing(url: URL, signal: AbortSignal): Promise<Challenge[]> {
+    if (url.origin !== this.#origin.origin) return []
+    const ping = new URL('/v2/', url)
+    const answer = await this.#hops.send({ peer: 'own', url: ping, method: 'GET', headers: {}, bulk: false }, signal)
+    this.#hops.discard(answer)
+    return answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
+  }
+}

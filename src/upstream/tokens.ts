@@ -1,0 +1,95 @@
+/** Bearer tokens of one registry: asked for once, kept until shortly before they expire (clients.md D.16). */
+import type { Clock } from '../observe/clock.ts'
+import type { Credentials } from './credentials.ts'
+import { UpstreamError } from './error.ts'
+import { LruMap } from './lru.ts'
+
+export type TokenQuestion = {
+  /** Of the server that asked for a token. */
+  readonly origin: string
+  readonly realm: URL
+  /** Left out of the question where the challenge has none (NVCR). */
+  readonly service: string | undefined
+  readonly scope: string
+  readonly credentials: Credentials | undefined
+}
+
+/** Asks the realm. @returns the body of its 200. @throws UpstreamError for anything else */
+export type AskRealm = (url: URL, question: TokenQuestion) => Promise<Buffer>
+
+type Entry = { readonly token: string; readonly usableUntilMs: number }
+
+const MAX_TOKENS = 1024
+const DEFAULT_LIFE_S = 60
+const EARLY_MS = 10_000
+
+export class Tokens {
+  readonly #ask: AskRealm
+  readonly #clock: Clock
+  readonly #entries = new LruMap<string, Entry>(MAX_TOKENS)
+  readonly #pending = new Map<string, Promise<Entry>>()
+
+  constructor(ask: AskRealm, clock: Clock) {
+    this.#ask = ask
+    this.#clock = clock
+  }
+
+  /**
+   * @param rejected a token that the registry has just refused: it is not handed out again
+   * @returns `fresh`: the realm was asked for it just now
+   */
+  async get(question: TokenQuestion, rejected?: string): Promise<{ token: string; fresh: boolean }> {
+    const key = keyOf(question)
+    const known = this.#entries.get(key)
+    if (known !== undefined && known.token !== rejected && this.#clock.monotonic() < known.usableUntilMs) {
+      return { token: known.token, fresh: false }
+    }
+    const { token } = await (this.#pending.get(key) ?? this.#request(key, question))
+    return { token, fresh: true }
+  }
+
+  #request(key: string, question: TokenQuestion): Promise<Entry> {
+    const request = this.#ask(tokenUrl(question), question).then((body) => this.#read(body, question.realm))
+    this.#pending.set(key, request)
+    request.then(
+      (entry) => {
+        this.#entries.set(key, entry)
+        this.#pending.delete(key)
+      },
+      () => this.#pending.delete(key),
+    )
+    return request
+  }
+
+  /** Its life begins when it arrives: the realm's clock may be anything. */
+  #read(body: Buffer, realm: URL): Entry {
+    const { token, seconds } = parseToken(body, realm)
+    const lifeMs = seconds * 1000
+    return { token, usableUntilMs: this.#clock.monotonic() + lifeMs - Math.min(EARLY_MS, lifeMs / 2) }
+  }
+}
+
+function keyOf({ origin, realm, service, scope, credentials }: TokenQuestion): string {
+  return JSON.stringify([origin, realm.href, service, scope, credentials?.identity])
+}
+
+/** The realm with its own query, as it was written, and ours behind it. */
+function tokenUrl({ realm, service, scope }: TokenQuestion): URL {
+  const ours = new URLSearchParams({ ...(service === undefined ? {} : { service }), scope })
+  const url = new URL(realm)
+  url.search = url.search === '' ? String(ours) : `${url.search}&${ours}`
+  return url
+}
+
+function parseToken(body: Buffer, realm: URL): { token: string; seconds: number } {
+  let answer: { token?: unknown; access_token?: unknown; expires_in?: unknown } | null = null
+  try {
+    answer = JSON.parse(body.toString('utf8'))
+  } catch {
+    // said below
+  }
+  const token = [answer?.token, answer?.access_token].find((value) => typeof value === 'string' && /^[\x21-\x7e]+$/.test(value))
+  if (token === undefined) throw new UpstreamError('failed', `its token realm ${realm.origin} answered without a token`)
+  const seconds = Number(answer?.expires_in ?? DEFAULT_LIFE_S)
+  return { token: token as string, seconds: seconds > 0 ? seconds : DEFAULT_LIFE_S }
+}

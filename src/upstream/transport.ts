@@ -1,0 +1,120 @@
+/** The connections of one registry: native `fetch` for small answers, undici's dispatcher for blobs, both over the same pools. */
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import type { Dispatcher } from 'undici'
+import type { Clock } from '../observe/clock.ts'
+import type { Answer } from './answer.ts'
+import { isBlockedPort } from './blocked-ports.ts'
+import type { Budgets } from './budgets.ts'
+import { type ConnectParts, type ConnectRules, makeConnector } from './connector.ts'
+import { dispatch, type OutgoingRequest } from './dispatch.ts'
+import type { UpstreamError } from './error.ts'
+import { isClosedUnderRequest } from './failure.ts'
+
+/**
+ * Whom a request goes to: the registry's own origin (and a realm on its host), or whom it sends us to. They share no connection:
+ * client certificate, unverified TLS and the exemption of its address are for its own alone (design §6).
+ */
+export type Peer = 'own' | 'other'
+
+export type Sending = {
+  readonly peer: Peer
+  readonly request: OutgoingRequest
+  /** A blob: its body is streamed and may take as long as it advances. */
+  readonly bulk: boolean
+  readonly signal: AbortSignal
+  readonly bodyError: (error: unknown) => UpstreamError
+}
+
+export type TransportOptions = {
+  readonly rules: Readonly<Record<Peer, ConnectRules>>
+  readonly parts: Omit<ConnectParts, 'connectMs'>
+  readonly budgets: Budgets
+  readonly clock: Clock
+}
+
+export class Transport {
+  readonly #options: TransportOptions
+  readonly #dispatchers = new Map<Peer, Promise<Dispatcher>>()
+  /** Closing, with requests still under way. */
+  readonly #retired = new Set<Promise<Dispatcher>>()
+
+  constructor(options: TransportOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Resolves with the headers. A kept-alive connection that was closed under the request is tried again, once and at once.
+   * @throws what `fetch` and undici throw, or the signal's reason
+   */
+  async send(sending: Sending): Promise<Answer> {
+    try {
+      return await this.#sendOnce(sending)
+    } catch (error) {
+      if (sending.signal.aborted) throw sending.signal.reason
+      if (!isClosedUnderRequest(error)) throw error
+      return await this.#sendOnce(sending)
+    }
+  }
+
+  /** Lets go of all connections; those in use end with their requests. The next request opens new ones. */
+  retire(): void {
+    for (const agent of this.#dispatchers.values()) {
+      this.#retired.add(agent)
+      agent
+        .then((opened) => opened.close())
+        .catch(() => {})
+        .finally(() => this.#retired.delete(agent))
+    }
+    this.#dispatchers.clear()
+  }
+
+  /** Ends all connections, with whatever is under way on them. */
+  async destroy(): Promise<void> {
+    const agents = [...this.#dispatchers.values(), ...this.#retired]
+    this.#dispatchers.clear()
+    await Promise.all(agents.map((agent) => agent.then((opened) => opened.destroy()).catch(() => {})))
+  }
+
+  async #sendOnce({ peer, request, bulk, signal, bodyError }: Sending): Promise<Answer> {
+    const agent = await this.#dispatcher(peer)
+    signal.throwIfAborted()
+    if (!bulk && !isBlockedPort(request.url)) return nativeFetch(agent, request, signal)
+    const { clock, budgets } = this.#options
+    return dispatch(agent, request, { clock, idleMs: budgets.bodyIdleMs, bodyError }, signal)
+  }
+
+  #dispatcher(peer: Peer): Promise<Dispatcher> {
+    const known = this.#dispatchers.get(peer)
+    if (known !== undefined) return known
+    const agent = this.#open(peer)
+    this.#dispatchers.set(peer, agent)
+    return agent
+  }
+
+  /** undici is loaded here, on the first request: a server that only answers from its cache never pays for it. */
+  async #open(peer: Peer): Promise<Dispatcher> {
+    const { Agent, buildConnector } = await import('undici')
+    const { rules, parts, budgets } = this.#options
+    const agent = new Agent({
+      connect: makeConnector(buildConnector, rules[peer], { ...parts, connectMs: budgets.connectMs }),
+      // waits are bounded where they are waited for: the header by the caller's deadline, the body by a StallWatch
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: budgets.keepAliveMs,
+      keepAliveMaxTimeout: budgets.keepAliveMs,
+    })
+    // else undici ends the connection with every HEAD, and each check of a tag would cost a handshake
+    return agent.compose((next) => (request, handler) => next({ ...request, reset: false }, handler))
+  }
+}
+
+/** The types of Node's own undici know nothing of the package's, whose dispatcher every Node from 20 to 26 takes. */
+type FetchOptions = RequestInit & { readonly dispatcher: Dispatcher }
+
+async function nativeFetch(dispatcher: Dispatcher, { url, method, headers }: OutgoingRequest, signal: AbortSignal): Promise<Answer> {
+  const options: FetchOptions = { method, headers, signal, redirect: 'manual', dispatcher } as unknown as FetchOptions
+  const response = await fetch(url, options)
+  const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body as ReadableStream)
+  return { url, status: response.status, header: (name) => response.headers.get(name) ?? undefined, body }
+}

@@ -1,0 +1,88 @@
+/** The upstreams of a server: one per registry, for those that are configured and for those that clients name (design §3). */
+import type { RegistryConfig } from '../config/config.ts'
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import { OciError } from '../oci/error.ts'
+import { DOCKER_HUB, type Registry } from '../oci/name.ts'
+import { Advice } from './advice.ts'
+import { assembleClient, type SharedParts } from './assemble.ts'
+import { type Budgets, DEFAULT_BUDGETS } from './budgets.ts'
+import { Lookups, type Resolve, systemResolve } from './lookup.ts'
+import { LruMap } from './lru.ts'
+import { peerRules } from './peer-rules.ts'
+import type { RegistryClient } from './registry-client.ts'
+import { Trust } from './trust.ts'
+import type { UpstreamDirectory } from './upstream.ts'
+
+export type UpstreamsOptions = {
+  readonly registries: readonly RegistryConfig[]
+  /** Whether registries without an entry are pulled from: anonymously, by https, verified. */
+  readonly allowUnconfigured: boolean
+  /** Bounds the wait for an answer, never an advancing download. */
+  readonly pullTimeoutMs: number
+  /** Value of the `Via` header, by which this server knows its own requests. */
+  readonly via: string
+  readonly userAgent: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Default: the system's resolver. */
+  readonly resolve?: Resolve
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly budgets?: Partial<Budgets>
+}
+
+/** Where Docker Hub lives if nobody says otherwise (clients.md D.16). */
+const HUB_ADDRESS = 'registry-1.docker.io'
+
+export class Upstreams implements UpstreamDirectory {
+  readonly #options: UpstreamsOptions
+  readonly #shared: SharedParts
+  readonly #configured = new Map<Registry, RegistryClient>()
+  /** Clients choose these names: bounded, and one that is dropped lets go of its connections. */
+  readonly #unconfigured: LruMap<Registry, RegistryClient>
+
+  constructor(options: UpstreamsOptions) {
+    const { clock, env = process.env, resolve = systemResolve } = options
+    const budgets = { ...DEFAULT_BUDGETS, ...options.budgets }
+    this.#options = options
+    this.#shared = {
+      ...options,
+      env,
+      budgets,
+      trust: new Trust({ env }),
+      lookups: new Lookups({ resolve, clock, giveUpMs: budgets.lookupMs }),
+    }
+    this.#unconfigured = new LruMap(budgets.unconfigured, (client) => client.retire())
+    for (const config of options.registries) {
+      const client = this.#create(config, true)
+      for (const name of [config.name, ...config.aliases]) this.#configured.set(name, client)
+    }
+  }
+
+  /** @throws OciError 404 NAME_UNKNOWN for a registry that the configuration closes, 400 NAME_INVALID for a name that no URL can have */
+  of(registry: Registry): RegistryClient {
+    const known = this.#configured.get(registry) ?? this.#unconfigured.get(registry)
+    if (known !== undefined) return known
+    if (!this.#options.allowUnconfigured) {
+      throw new OciError(404, 'NAME_UNKNOWN', `${registry} is not configured, and allowUnconfigured is false`)
+    }
+    const client = this.#create(unconfigured(registry), false)
+    this.#unconfigured.set(registry, client)
+    return client
+  }
+
+  /** Ends every request that is under way, with its connection. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#configured.values(), ...this.#unconfigured.values()].map((client) => client.close()))
+  }
+
+  #create(config: RegistryConfig, configured: boolean): RegistryClient {
+    const advice = new Advice(config.name, configured, this.#options.log)
+    return assembleClient(config, peerRules(config, configured, advice), advice, this.#shared)
+  }
+}
+
+function unconfigured(registry: Registry): RegistryConfig {
+  const address = registry === DOCKER_HUB ? HUB_ADDRESS : registry
+  return { name: registry, aliases: [], scheme: 'https', address, tls: { insecureSkipVerify: false } }
+}
