@@ -11,9 +11,13 @@ export default async function* skipReporter(events) {
   }
 }
 
+/** Node's own reasons for tests that were not asked for (`--test-name-pattern`, `--test-only`). */
+const notChosen = ['test name does not match pattern', "'only' option not set"]
+
 /** @param {string} type @param {any} data @returns {Outcome | undefined} */
 function outcomeOf(type, data) {
   const { name, file = '', skip, details } = data
+  if (notChosen.includes(skip)) return undefined
   if (skip !== undefined && skip !== false) return { outcome: 'skipped', name, file, reason: skip === true ? '' : String(skip) }
   if (type === 'test:fail') return { outcome: 'failed', name, file }
   return details?.type === 'suite' ? undefined : { outcome: 'passed', name, file }

@@ -12,6 +12,10 @@ import { select } from './test-selection.mjs'
 /** Set by .ci/run: an end-to-end test that lacks a package is a failure. */
 const requirePackages = (process.env.OCIREGISTRY_TEST_REQUIRE_PACKAGES ?? '') !== ''
 
+/** A file of tests that takes this long hangs; nothing comes near it. */
+const unitFileMs = 120_000
+const e2eFileMs = 300_000
+
 /** Node 20 knows no patterns in `--test`. */
 function testFiles() {
   const names = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
@@ -31,12 +35,12 @@ async function runAll(temporary, args) {
   const steps = new Steps(temporary)
   if (types) await steps.program('types', 'tsc', ['--noEmit'])
   if (lint) await steps.program('lint', 'biome', ['check', '.'])
-  if (unit.length > 0) await steps.tests('unit tests', unit, flags)
+  if (unit.length > 0) await steps.tests('unit tests', unit, [`--test-timeout=${unitFileMs}`, ...flags])
   if (e2e.length > 0) {
     installPackages()
     const built = await steps.node('build', ['build.mjs'])
     // one file at a time: they share the machine with a registry, a server and its clients
-    if (built) await steps.tests('end-to-end tests', e2e, ['--test-concurrency=1', '--test-timeout=300000', ...flags])
+    if (built) await steps.tests('end-to-end tests', e2e, ['--test-concurrency=1', `--test-timeout=${e2eFileMs}`, ...flags])
   }
   const { ok, text } = summarize(steps.done, steps.outcomes, { requirePackages })
   process.stdout.write(text)
