@@ -15,7 +15,11 @@ export function isDigest(text: string): text is Digest {
 /** @throws OciError 400 DIGEST_INVALID for anything but lower-case sha256 and sha512 (clients.md D.8) */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text
-  throw new OciError(400, 'DIGEST_INVALID', `'${text.slice(0, 150)}' is not a digest: want sha256:<64 hex> or sha512:<128 hex>, in lower case`)
+  throw new OciError(
+    400,
+    'DIGEST_INVALID',
+    `'${text.slice(0, 150)}' is not a digest: want sha256:<64 hex> or sha512:<128 hex>, in lower case`,
+  )
 }
 
 export function digestAlgorithm(digest: Digest): DigestAlgorithm {

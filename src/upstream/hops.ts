@@ -3,7 +3,7 @@ import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Advice } from './advice.ts'
-import { type Answer, discard } from './answer.ts'
+import { type Answer, discard, readAll } from './answer.ts'
 import { UpstreamError } from './error.ts'
 import { type Failure, failureOf } from './failure.ts'
 import type { Peer, Transport } from './transport.ts'
@@ -71,9 +71,15 @@ export class Hops {
     throw new UpstreamError('failed', `it redirects more than ${MAX_REDIRECTS} times`)
   }
 
-  /** What a body of an answer that came through here failed with. */
-  bodyError(error: unknown, { url }: Answer): UpstreamError {
-    return error instanceof UpstreamError ? error : this.#explain(error, { peer: 'other', url }) // no advice: the connection stood
+  /** The whole body of an answer. @throws UpstreamError, or the signal's reason */
+  async read(answer: Answer, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const { clock, idleMs } = this.#options
+    try {
+      return await readAll(answer, { maxBytes, idleMs, clock, signal })
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      throw this.#explain(error, { peer: 'other', url: answer.url }) // no advice: the connection stood
+    }
   }
 
   /** Gets rid of a body in the background. */

@@ -1,7 +1,7 @@
 /** Asks token realms: with credentials only where they were allowed, and never behind a redirect to another origin. */
+
+import { withDeadline } from '../async/deadline.ts'
 import type { Clock } from '../observe/clock.ts'
-import { readAll } from './answer.ts'
-import { withDeadline } from './deadline.ts'
 import { UpstreamError } from './error.ts'
 import type { Hops } from './hops.ts'
 import { refusalOf } from './refusal.ts'
@@ -40,7 +40,7 @@ export class Realm {
       const headers = credentials !== undefined && url.origin === start.origin ? { authorization: credentials.basic } : {}
       return hops.send({ peer: this.#peerOf(url, start, origin), url, method: 'GET', headers, bulk: false }, signal)
     })
-    if (answer.status === 200) return readAll(answer, { maxBytes: MAX_TOKEN_BYTES, idleMs, clock, signal })
+    if (answer.status === 200) return hops.read(answer, MAX_TOKEN_BYTES, signal)
     const note =
       credentials === undefined
         ? 'it was asked without credentials'

@@ -1,14 +1,14 @@
 /** The upstream of one registry: what the cache may ask it for, as URLs, headers and checks of the answers. */
 
+import { withDeadline } from '../async/deadline.ts'
 import type { Clock } from '../observe/clock.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts'
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../oci/media-type.ts'
 import type { Registry, Repository, Tag } from '../oci/name.ts'
 import { parseContentRange, totalOfUnsatisfied } from '../oci/range.ts'
-import { type Answer, readAll } from './answer.ts'
+import type { Answer } from './answer.ts'
 import type { Budgets } from './budgets.ts'
-import { withDeadline } from './deadline.ts'
 import { UpstreamError } from './error.ts'
 import type { Hops } from './hops.ts'
 import { readPages } from './pages.ts'
@@ -56,7 +56,7 @@ export class RegistryClient implements Upstream {
 
   getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest> {
     return this.#ask(manifestQuestion(repository, target, signal), async (answer) => ({
-      bytes: await this.#read(answer, MAX_MANIFEST_BYTES, signal),
+      bytes: await this.#options.hops.read(answer, MAX_MANIFEST_BYTES, signal),
       contentType: answer.header('content-type'),
       digest: digestHeader(answer),
     }))
@@ -120,7 +120,7 @@ export class RegistryClient implements Upstream {
   /** Undefined for a 404 that the question accepts. */
   #askPage(question: Question, maxBytes: number): Promise<{ answer: Answer; body: Buffer } | undefined> {
     return this.#ask(question, async (answer) => {
-      if (answer.status === 200) return { answer, body: await this.#read(answer, maxBytes, question.signal) }
+      if (answer.status === 200) return { answer, body: await this.#options.hops.read(answer, maxBytes, question.signal) }
       this.#options.hops.discard(answer)
       return undefined
     })
@@ -148,7 +148,7 @@ export class RegistryClient implements Upstream {
 
   #headers({ what, repository, path, method = 'GET', headers = {}, bulk = false, signal }: Question): Promise<Asked> {
     const { clock, origin, pullTimeoutMs, requester } = this.#options
-    const bodyError = (error: UpstreamError): UpstreamError => this.#explain(what, error)
+    const bodyError = (error: UpstreamError): UpstreamError => (bulk ? this.#explain(what, error) : error)
     const ask: Ask = { repository, url: new URL(`/v2/${path}`, origin), method, headers, bulk, bodyError }
     const timeoutError = (): UpstreamError => new UpstreamError('timeout', `${origin.origin} did not answer within ${pullTimeoutMs} ms`)
     return withDeadline({ clock, ms: pullTimeoutMs, signal, timeoutError }, (bounded) => requester.ask(ask, bounded))
@@ -157,16 +157,6 @@ export class RegistryClient implements Upstream {
   #refusal({ answer, note, challenges }: Asked, signal: AbortSignal | undefined): Promise<UpstreamError> {
     const { clock, budgets } = this.#options
     return refusalOf(answer, { clock, idleMs: budgets.bodyIdleMs, signal, note, challenges })
-  }
-
-  async #read(answer: Answer, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    const { clock, budgets, hops } = this.#options
-    try {
-      return await readAll(answer, { maxBytes, idleMs: budgets.bodyIdleMs, clock, signal })
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason
-      throw hops.bodyError(error, answer)
-    }
   }
 }
 

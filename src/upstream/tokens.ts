@@ -1,4 +1,5 @@
 /** Bearer tokens of one registry: asked for once, kept until shortly before they expire (clients.md D.16). */
+import { SingleFlight } from '../async/single-flight.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Credentials } from './credentials.ts'
 import { UpstreamError } from './error.ts'
@@ -27,7 +28,7 @@ export class Tokens {
   readonly #ask: AskRealm
   readonly #clock: Clock
   readonly #entries = new LruMap<string, Entry>(MAX_TOKENS)
-  readonly #pending = new Map<string, Promise<Entry>>()
+  readonly #requests = new SingleFlight<Entry>()
 
   constructor(ask: AskRealm, clock: Clock) {
     this.#ask = ask
@@ -44,21 +45,15 @@ export class Tokens {
     if (known !== undefined && known.token !== rejected && this.#clock.monotonic() < known.usableUntilMs) {
       return { token: known.token, fresh: false }
     }
-    const { token } = await (this.#pending.get(key) ?? this.#request(key, question))
+    const { token } = await this.#requests.run(key, () => this.#request(key, question)).result
     return { token, fresh: true }
   }
 
-  #request(key: string, question: TokenQuestion): Promise<Entry> {
-    const request = this.#ask(tokenUrl(question), question).then((body) => this.#read(body, question.realm))
-    this.#pending.set(key, request)
-    request.then(
-      (entry) => {
-        this.#entries.set(key, entry)
-        this.#pending.delete(key)
-      },
-      () => this.#pending.delete(key),
-    )
-    return request
+  async #request(key: string, question: TokenQuestion): Promise<Entry> {
+    const body = await this.#ask(tokenUrl(question), question)
+    const entry = this.#read(body, question.realm)
+    this.#entries.set(key, entry)
+    return entry
   }
 
   /** Its life begins when it arrives: the realm's clock may be anything. */

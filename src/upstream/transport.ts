@@ -33,6 +33,9 @@ export type TransportOptions = {
   readonly clock: Clock
 }
 
+/** Signed links are long; undici's own limit is 16 KiB. */
+const MAX_HEADER_BYTES = 64 * 1024
+
 export class Transport {
   readonly #options: TransportOptions
   readonly #dispatchers = new Map<Peer, Promise<Dispatcher>>()
@@ -59,37 +62,37 @@ export class Transport {
 
   /** Lets go of all connections; those in use end with their requests. The next request opens new ones. */
   retire(): void {
-    for (const agent of this.#dispatchers.values()) {
-      this.#retired.add(agent)
-      agent
+    for (const dispatcher of this.#dispatchers.values()) {
+      this.#retired.add(dispatcher)
+      dispatcher
         .then((opened) => opened.close())
         .catch(() => {})
-        .finally(() => this.#retired.delete(agent))
+        .finally(() => this.#retired.delete(dispatcher))
     }
     this.#dispatchers.clear()
   }
 
   /** Ends all connections, with whatever is under way on them. */
   async destroy(): Promise<void> {
-    const agents = [...this.#dispatchers.values(), ...this.#retired]
+    const dispatchers = [...this.#dispatchers.values(), ...this.#retired]
     this.#dispatchers.clear()
-    await Promise.all(agents.map((agent) => agent.then((opened) => opened.destroy()).catch(() => {})))
+    await Promise.all(dispatchers.map((dispatcher) => dispatcher.then((opened) => opened.destroy()).catch(() => {})))
   }
 
   async #sendOnce({ peer, request, bulk, signal, bodyError }: Sending): Promise<Answer> {
-    const agent = await this.#dispatcher(peer)
+    const dispatcher = await this.#dispatcher(peer)
     signal.throwIfAborted()
-    if (!bulk && !isBlockedPort(request.url)) return nativeFetch(agent, request, signal)
+    if (!bulk && !isBlockedPort(request.url)) return nativeFetch(dispatcher, request, signal)
     const { clock, budgets } = this.#options
-    return dispatch(agent, request, { clock, idleMs: budgets.bodyIdleMs, bodyError }, signal)
+    return dispatch(dispatcher, request, { clock, idleMs: budgets.bodyIdleMs, bodyError }, signal)
   }
 
   #dispatcher(peer: Peer): Promise<Dispatcher> {
     const known = this.#dispatchers.get(peer)
     if (known !== undefined) return known
-    const agent = this.#open(peer)
-    this.#dispatchers.set(peer, agent)
-    return agent
+    const opening = this.#open(peer)
+    this.#dispatchers.set(peer, opening)
+    return opening
   }
 
   /** undici is loaded here, on the first request: a server that only answers from its cache never pays for it. */
@@ -103,6 +106,7 @@ export class Transport {
       bodyTimeout: 0,
       keepAliveTimeout: budgets.keepAliveMs,
       keepAliveMaxTimeout: budgets.keepAliveMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
     })
     // else undici ends the connection with every HEAD, and each check of a tag would cost a handshake
     return agent.compose((next) => (request, handler) => next({ ...request, reset: false }, handler))

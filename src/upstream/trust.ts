@@ -83,8 +83,8 @@ export class Trust {
     const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories } = this.#env
     if (file || directories) return [...(file ? await readBundle(file) : []), ...(directories ? await readDirectories(directories) : [])]
     for (const bundle of this.#bundles) {
-      const text = await readFile(bundle, 'utf8').catch(() => undefined)
-      if (text !== undefined) return certificatesIn(text)
+      const certificates = certificatesIn(await readFile(bundle, 'utf8').catch(() => ''))
+      if (certificates.length > 0) return certificates
     }
     return rootCertificates
   }

@@ -20,6 +20,7 @@ export type UpstreamBlob = {
   readonly body: Readable
 }
 
+/** A signal ends the wait that a promise stands for. The body of a blob is its reader's to destroy from then on. */
 export interface Upstream {
   readonly registry: Registry
   getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest>

@@ -12,7 +12,8 @@ async function runWith(args: readonly string[]): Promise<{ code: number; out: st
 
 const VERSION = 'ociregistry version: dev build date: dev\n'
 const OVERVIEW = /^NAME:\n {3}ociregistry - a pull-only.*\nCOMMANDS:\n {3}serve .*\n {3}version .*\n {3}help, h .*\n\nGLOBAL OPTIONS:\n/s
-const SERVE = /^NAME:\n {3}ociregistry serve - Serve images to clients, pulling what is missing\n.*\nOPTIONS:\n {3}--host ADDRESS .*\nGLOBAL OPTIONS:\n.*\nEXAMPLES:\n/s
+const SERVE =
+  /^NAME:\n {3}ociregistry serve - Serve images to clients, pulling what is missing\n.*\nOPTIONS:\n {3}--host ADDRESS .*\nGLOBAL OPTIONS:\n.*\nEXAMPLES:\n/s
 const ABOUT_VERSION = /^NAME:\n {3}ociregistry version - Print the version and the date of its build\n/
 const ABOUT_HELP = /^NAME:\n {3}ociregistry help, h - Explain the program, or one of its commands\n/
 

@@ -208,12 +208,16 @@ test('A layer that is listed twice, or is the configuration too, is needed once'
   assert.deepEqual(digests(parse({ ...image, layers: [layer, again, layer, layer] }).blobs), [hex('c'), hex('1')])
 })
 
-test('An index needs its manifests and no blobs, even if it lists layers', () => {
-  const { kind, blobs, manifests } = parse({ ...index, config, layers: [layer] })
-  assert.equal(kind, 'index')
-  assert.deepEqual(blobs, [])
-  assert.deepEqual(digests(manifests), [hex('d')])
-})
+for (const [what, body, contentType] of [
+  ['an index that lists layers', { ...index, config, layers: [layer] }, OCI_INDEX],
+  ['an index sent as an image manifest', { ...index, mediaType: OCI_INDEX }, OCI_MANIFEST],
+  ['an image manifest sent as an index', { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [layer] }, OCI_INDEX],
+  ['an image manifest that lists manifests', { ...index, mediaType: undefined, config, layers: [layer] }, OCI_MANIFEST],
+] as const) {
+  test(`A body that contradicts its type is refused: ${what}`, () => {
+    assert.throws(() => parseManifest(Buffer.from(JSON.stringify(body)), contentType), ManifestError)
+  })
+}
 
 test('An index may hold indexes, and says so', () => {
   const nested = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [descriptor('e', OCI_INDEX), descriptor('d', OCI_MANIFEST)] }

@@ -20,12 +20,17 @@ export class ManualClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<boolean> {
     if (signal?.aborted) return Promise.resolve(false)
     return new Promise((resolve) => {
-      const sleeper = { at: this.#ms + ms, wake: resolve }
-      this.#sleepers.push(sleeper)
-      signal?.addEventListener('abort', () => {
+      const abort = () => {
         this.#sleepers = this.#sleepers.filter((other) => other !== sleeper)
         resolve(false)
-      })
+      }
+      const wake = (slept: boolean) => {
+        signal?.removeEventListener('abort', abort)
+        resolve(slept)
+      }
+      const sleeper = { at: this.#ms + ms, wake }
+      this.#sleepers.push(sleeper)
+      signal?.addEventListener('abort', abort, { once: true })
     })
   }
 
