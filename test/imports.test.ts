@@ -21,9 +21,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   oci: [],
   async: [],
 }
-/** Handed in, never reached for: only their types may be named, but everywhere outside of the pure rooms. */
+/** Handed in, never reached for: only their types may be named, but everywhere outside of oci. */
 const HANDED_IN = ['config', 'observe']
-const PURE = ['oci', 'async']
+const PURE = ['oci']
 /** Puts the program together, so it may import whatever it composes. */
 const COMPOSER = { file: 'server/service.ts', rooms: ['cache', 'store', 'upstream', 'oci', 'async', 'config', 'observe'] }
 /** Inlined by esbuild; `lazy` ones must cost nothing until they are needed. */

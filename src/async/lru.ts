@@ -1,10 +1,22 @@
-/** A map that forgets what was not used for the longest time once its values weigh too much together. */
+/** A map that forgets what was not used for the longest time once its values weigh too much together: for what clients could make grow. */
+
+export type LruOptions<V> = {
+  /** Sum of weights to keep, in the caller's unit. */
+  readonly capacity: number
+  /** What weighs more is not kept at all: it would drive out too much else. */
+  readonly heaviest?: number
+  /** Told of each value that had to go to make room. */
+  readonly onEvicted?: (value: V) => void
+}
+
 export class Lru<K, V> {
   readonly #entries = new Map<K, { readonly value: V; readonly weight: number }>()
+  readonly #options: LruOptions<V>
   #weight = 0
 
-  /** @param capacity sum of weights to keep, in the caller's unit */
-  constructor(readonly capacity: number) {}
+  constructor(options: LruOptions<V>) {
+    this.#options = options
+  }
 
   get(key: K): V | undefined {
     const entry = this.#entries.get(key)
@@ -14,15 +26,16 @@ export class Lru<K, V> {
     return entry.value
   }
 
-  /** What weighs more than a quarter of the capacity is not kept: it would drive out everything else. */
-  set(key: K, value: V, weight: number): void {
+  /** @param weight 1 where only the number of values counts */
+  set(key: K, value: V, weight = 1): void {
+    const { capacity, heaviest = capacity } = this.#options
     this.delete(key)
-    if (weight > this.capacity / 4) return
+    if (weight > heaviest) return
     this.#entries.set(key, { value, weight })
     this.#weight += weight
     for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.capacity) break
-      this.delete(oldest)
+      if (this.#weight <= capacity) break
+      this.#evict(oldest)
     }
   }
 
@@ -31,5 +44,15 @@ export class Lru<K, V> {
     if (entry === undefined) return
     this.#entries.delete(key)
     this.#weight -= entry.weight
+  }
+
+  values(): V[] {
+    return [...this.#entries.values()].map(({ value }) => value)
+  }
+
+  #evict(key: K): void {
+    const value = this.#entries.get(key)?.value
+    this.delete(key)
+    if (value !== undefined) this.#options.onEvicted?.(value)
   }
 }

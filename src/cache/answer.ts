@@ -1,5 +1,6 @@
 /** What the cache says of an answer beside its content: whether it was there, and what kept the upstream from confirming it. */
-import type { UpstreamErrorKind } from '../upstream/error.ts'
+import { OciError } from '../oci/error.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 
 export type CacheStatus =
   | { readonly hit: true; readonly stale?: UpstreamErrorKind }
@@ -14,4 +15,10 @@ export const COLLAPSED: CacheStatus = { hit: false, collapsed: true }
 export type Demand = {
   /** `Cache-Control: only-if-cached`: the upstream is not asked. */
   readonly onlyIfCached: boolean
+}
+
+/** The kind of an upstream's trouble (a registry that the configuration closes counts as denied); undefined for a mistake of our own. */
+export function troubleOf(error: unknown): UpstreamErrorKind | undefined {
+  if (error instanceof UpstreamError) return error.kind
+  return error instanceof OciError ? 'denied' : undefined
 }

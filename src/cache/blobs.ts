@@ -1,4 +1,5 @@
 /** Blobs: from the store, from a fill that runs, or from a fill that starts (design §3). */
+import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
@@ -8,9 +9,11 @@ import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
 import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS } from './answer.ts'
 import type { Catalog } from './catalog.ts'
+import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
-import type { Source } from './sources.ts'
+import { type Source, sourceName } from './sources.ts'
 import type { Verifications } from './verification.ts'
+import { within } from './within.ts'
 
 export type BlobAnswer = { readonly blob: ReadableBlob; readonly status: CacheStatus }
 export type BlobSizeAnswer = { readonly sizeBytes: number; readonly status: CacheStatus }
@@ -24,6 +27,8 @@ export type BlobsDeps = {
   readonly verifications: Verifications
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
+  readonly firstByteMs: number
+  readonly clock: Clock
   readonly log: Log
 }
 
@@ -37,42 +42,26 @@ export class Blobs {
   /** For GET. @throws OciError, UpstreamError */
   async open(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
     await this.#refuseManifests(digest)
-    const stored = await this.#openStored(digest)
-    if (stored !== undefined) {
+    const hit = (blob: ReadableBlob): BlobAnswer => {
       this.#deps.log.info('serving from cache', { reference: nameOf(source, digest) })
-      return { blob: stored, status: HIT }
+      return { blob, status: HIT }
     }
-    return this.#fill(digest, source, demand)
+    return this.#storedOr(digest, hit, () => this.#fill(digest, source, demand))
   }
 
   /** For HEAD: nothing is downloaded for it. @throws OciError, UpstreamError */
   async size(digest: Digest, source: Source, demand: Demand): Promise<BlobSizeAnswer> {
-    const { fills, upstreams, catalog } = this.#deps
     await this.#refuseManifests(digest)
-    const stored = await this.#openStored(digest)
-    if (stored !== undefined) {
-      stored.close()
-      return { sizeBytes: stored.sizeBytes, status: HIT }
-    }
-    const fill = fills.of(digest)
-    if (fill !== undefined) {
-      const blob = await fill.ready(source)
+    const hit = (blob: ReadableBlob): BlobSizeAnswer => {
       blob.close()
-      return { sizeBytes: blob.sizeBytes, status: COLLAPSED }
+      return { sizeBytes: blob.sizeBytes, status: HIT }
     }
-    this.#mayAskUpstream(digest, source, demand)
-    const sizeBytes = await upstreams.of(source.registry).blobSize(source.repository, digest)
-    const listed = catalog.blobSize(digest)
-    if (listed !== undefined && listed !== sizeBytes) {
-      throw new UpstreamError('corrupt', `${source.registry} has ${sizeBytes} bytes for ${digest}, but its manifest says ${listed}`)
-    }
-    return { sizeBytes, status: MISS }
+    return this.#storedOr(digest, hit, () => this.#sizeUpstream(digest, source, demand))
   }
 
   async #fill(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
     const { fills, log } = this.#deps
-    if (fills.of(digest) === undefined) this.#mayAskUpstream(digest, source, demand)
-    const { fill, joined } = fills.start(digest, source, 'client')
+    const { fill, joined } = this.#startOrJoin(digest, source, demand)
     if (!joined) log.info('pulling from upstream', { reference: nameOf(source, digest) })
     try {
       return { blob: await fill.ready(source), status: joined ? COLLAPSED : MISS }
@@ -81,14 +70,50 @@ export class Blobs {
     }
   }
 
-  /** A fill that is published between the two looks would otherwise be downloaded again. */
-  async #openStored(digest: Digest): Promise<ReadableBlob | undefined> {
+  /** Where the upstream may not be asked, a fill that runs for others is joined all the same, but is brought no source. */
+  #startOrJoin(digest: Digest, source: Source, demand: Demand): { readonly fill: Fill; readonly joined: boolean } {
     const { fills } = this.#deps
+    const running = fills.of(digest)
+    if (running !== undefined && demand.onlyIfCached) return { fill: running, joined: true }
+    if (running === undefined) this.#mayAskUpstream(digest, source, demand)
+    return fills.start(digest, source, 'client')
+  }
+
+  async #sizeUpstream(digest: Digest, source: Source, demand: Demand): Promise<BlobSizeAnswer> {
+    const { fills, upstreams, catalog, clock, firstByteMs } = this.#deps
+    const fill = fills.of(digest)
+    if (fill?.began === true) {
+      if (!demand.onlyIfCached) fill.addSource(source)
+      const blob = await fill.ready(source)
+      blob.close()
+      return { sizeBytes: blob.sizeBytes, status: COLLAPSED }
+    }
+    this.#mayAskUpstream(digest, source, demand)
+    const upstream = upstreams.of(source.registry)
+    const silence = `${sourceName(source)} did not say how long ${digest} is`
+    const sizeBytes = await within(clock, firstByteMs, silence, (signal) => upstream.blobSize(source.repository, digest, signal))
+    const listed = catalog.blobSize(digest)
+    if (listed !== undefined && listed !== sizeBytes) {
+      throw new UpstreamError('corrupt', `${source.registry} has ${sizeBytes} bytes for ${digest}, but its manifest says ${listed}`)
+    }
+    return { sizeBytes, status: MISS }
+  }
+
+  /**
+   * What is stored; else `miss`, begun in the same turn in which the store and the fills were both found without the blob: one that is published
+   * between two looks would otherwise be downloaded again.
+   */
+  async #storedOr<T>(digest: Digest, hit: (blob: ReadableBlob) => T, miss: () => Promise<T>): Promise<T> {
+    const { fills, store, verifications } = this.#deps
     for (;;) {
       const filling = fills.of(digest)
-      const stored = await this.#deps.store.openBlob(digest)
-      if (stored !== undefined) return stored.verified ? stored : this.#deps.verifications.readable(digest, stored)
-      if (filling === fills.of(digest)) return undefined
+      const stored = await store.openBlob(digest)
+      if (stored === undefined) {
+        if (filling === fills.of(digest)) return miss()
+        continue
+      }
+      const readable = stored.verified ? stored : await verifications.readable(digest, stored)
+      if (readable !== undefined) return hit(readable)
     }
   }
 

@@ -73,6 +73,8 @@ export class Cache {
       verifications: this.#verifications,
       upstreams,
       airGapped,
+      firstByteMs: budgets.firstByteMs,
+      clock,
       log,
     })
     this.lists = new Lists({ catalog, catalogReady, manifests: this.manifests, upstreams, airGapped, checkMs: budgets.checkMs, clock, log })
@@ -97,9 +99,9 @@ export class Cache {
 
   /** Ends fills, and resolves when everything verified is stored. */
   async stop(): Promise<void> {
-    await this.prefetch?.idle()
+    await this.prefetch?.stop()
     await this.#fills.stop()
-    await this.#verifications.idle()
+    await this.#verifications.stop()
     await this.#publisher.stop()
   }
 }

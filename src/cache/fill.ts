@@ -5,14 +5,16 @@
  * held-back tail; their leaving stops nothing. When the digest is verified the tail goes out at once, and the blob is published behind their backs.
  */
 import { createHash } from 'node:crypto'
+import { addAbortSignal } from 'node:stream'
 import { Changes } from '../async/changes.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFromHash } from '../oci/digest.ts'
 import type { Spool, SpoolDirectory } from '../store/spool.ts'
 import type { ReadableBlob, ReadBuffers } from '../store/store.ts'
-import { UpstreamError } from '../upstream/error.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 import type { UpstreamBlob, UpstreamDirectory } from '../upstream/upstream.ts'
+import { troubleOf } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import { HELD_BACK_BYTES, Progress } from './progress.ts'
 import { receive } from './receive.ts'
@@ -39,6 +41,7 @@ export class Fill {
   #spool: Spool | undefined
   #sizeBytes: number | undefined
   #accepted = 0
+  #began = false
   #answered = false
   #failure: Error | undefined
 
@@ -55,6 +58,18 @@ export class Fill {
 
   /** How many requests wait for its headers or read from it. */
   waiters = 0
+  /** Whether it is worth finishing though nobody waits for it. */
+  inBackground = false
+
+  /** False while it is queued. */
+  get began(): boolean {
+    return this.#began
+  }
+
+  /** From then on nobody may join it: it only clears its spool file away. */
+  get failed(): boolean {
+    return this.#failure !== undefined
+  }
 
   addSource(source: Source): void {
     if (this.#sources.add(source)) this.#changes.ring()
@@ -86,7 +101,9 @@ export class Fill {
 
   /** Downloads, verifies and publishes. Never rejects: what goes wrong is told to whoever waits, and logged. */
   async run(): Promise<void> {
+    this.#began = true
     try {
+      this.#stopping.signal.throwIfAborted()
       const spool = await this.#deps.spools.create(this.digest)
       this.#spool = spool
       try {
@@ -104,8 +121,10 @@ export class Fill {
     }
   }
 
+  /** Ends it, running or queued: whoever waits is told at once. What is verified is published all the same. */
   stop(): void {
-    this.#stopping.abort()
+    this.#stopping.abort(new UpstreamError('unreachable', 'the server is stopping'))
+    this.#fail(this.#stopping.signal.reason)
   }
 
   get #headersMayGo(): boolean {
@@ -114,7 +133,8 @@ export class Fill {
   }
 
   async #download(spool: Spool): Promise<void> {
-    let last: Error | undefined
+    let refusal: Error | undefined
+    let trouble: Error | undefined
     for (let source = this.#sources.next(); source !== undefined; source = this.#sources.next()) {
       try {
         const blob = await this.#open(source)
@@ -123,12 +143,20 @@ export class Fill {
         return
       } catch (error) {
         this.#stopping.signal.throwIfAborted()
-        if (!(error instanceof UpstreamError)) throw error
-        last = error
-        this.#noteTrouble(source, error)
+        const kind = troubleOf(error)
+        if (kind === undefined) throw error
+        this.#noteTrouble(source, kind, error as Error)
+        if (isRefusal(kind)) refusal = error as Error
+        else trouble = error as Error
+        if (kind !== 'corrupt' && this.#hasEveryByte) return
       }
     }
-    throw last ?? new UpstreamError('unreachable', `no source is left for ${this.digest}`)
+    throw trouble ?? refusal ?? new UpstreamError('unreachable', `no source is left for ${this.digest}`)
+  }
+
+  /** A connection may break after the last byte, before it says that this was the last one. */
+  get #hasEveryByte(): boolean {
+    return this.#accepted > 0 && this.#accepted === this.#sizeBytes
   }
 
   /** Asks a source for what is missing; undefined if it was slow to answer and another one waits. */
@@ -168,6 +196,8 @@ export class Fill {
         skip -= known
         return this.#accept(chunk.subarray(known), source)
       }
+      this.#stopping.signal.throwIfAborted()
+      addAbortSignal(this.#stopping.signal, blob.body)
       await receive(blob.body, accept, (chunks) => this.#write(spool, chunks))
     } finally {
       blob.body.destroy()
@@ -188,10 +218,10 @@ export class Fill {
   }
 
   #accept(chunk: Buffer, source: Source): Buffer {
-    this.#accepted += chunk.byteLength
-    if (this.#sizeBytes !== undefined && this.#accepted > this.#sizeBytes) {
+    if (this.#sizeBytes !== undefined && this.#accepted + chunk.byteLength > this.#sizeBytes) {
       throw this.#corrupt(source, `more than its ${this.#sizeBytes} bytes came`)
     }
+    this.#accepted += chunk.byteLength
     this.#hash.update(chunk)
     return chunk
   }
@@ -209,20 +239,14 @@ export class Fill {
     this.#changes.ring()
   }
 
-  #noteTrouble(source: Source, error: UpstreamError): void {
-    if (error.kind === 'notFound' || error.kind === 'denied') this.#refused.set(sourceName(source), error)
-    this.#deps.log.warn('source failed', {
-      source: sourceName(source),
-      digest: this.digest,
-      kind: error.kind,
-      written: this.#progress.written,
-      error,
-    })
+  #noteTrouble(source: Source, kind: UpstreamErrorKind, error: Error): void {
+    if (isRefusal(kind)) this.#refused.set(sourceName(source), error)
+    this.#deps.log.warn('source failed', { source: sourceName(source), digest: this.digest, kind, written: this.#progress.written, error })
     this.#changes.ring()
   }
 
   #fail(error: unknown): void {
-    const failure = this.#stopping.signal.aborted ? new UpstreamError('unreachable', 'the server is stopping') : asError(error)
+    const failure = asError(this.#stopping.signal.aborted ? this.#stopping.signal.reason : error)
     if (!this.#progress.verified) {
       this.#failure = failure
       this.#progress.fail(failure)
@@ -255,6 +279,11 @@ export class Fill {
   #corrupt(source: Source, what: string): UpstreamError {
     return new UpstreamError('corrupt', `${sourceName(source)} sent a wrong ${this.digest}: ${what}`)
   }
+}
+
+/** Fails those who brought this source and no other; any other trouble may concern everybody. */
+function isRefusal(kind: UpstreamErrorKind): boolean {
+  return kind === 'notFound' || kind === 'denied'
 }
 
 function asError(error: unknown): Error {

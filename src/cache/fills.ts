@@ -17,45 +17,57 @@ export class Fills {
   readonly #running = new Map<Fill, Priority>()
   /** Verified, readable, on their way into the store. */
   readonly #publishing = new Set<Fill>()
-  readonly #ended = new Set<Promise<void>>()
+  /** Ends of runs. A fill that follows a failed one waits for it, since both have the same spool file. */
+  readonly #ended = new Map<Digest, Promise<void>>()
   #stopped = false
 
   constructor(deps: FillsDeps) {
     this.#deps = deps
   }
 
-  /** The fill of a digest, running, queued or not yet published; undefined if there is none. */
+  /** The fill of a digest, running, queued or not yet published; undefined if there is none that could be joined. */
   of(digest: Digest): Fill | undefined {
-    return this.#fills.get(digest)
+    const fill = this.#fills.get(digest)
+    return fill?.failed === true ? undefined : fill
   }
 
   /** Starts a fill or joins the one there is. A client that joins a queued background fill makes it a client's. */
   start(digest: Digest, source: Source, priority: Priority): { readonly fill: Fill; readonly joined: boolean } {
-    const known = this.#fills.get(digest)
+    const known = this.of(digest)
     if (known !== undefined) {
       known.addSource(source)
+      known.inBackground ||= priority === 'background'
       if (priority === 'client' && this.#queues.background.delete(known)) this.#enqueue(known, 'client')
       return { fill: known, joined: true }
     }
     const publish = (verified: Digest, spoolPath: string) => this.#publish(verified, spoolPath)
     const fill = new Fill(digest, this.#deps.catalog.blobSize(digest), { ...this.#deps, publish })
     fill.addSource(source)
-    this.#fills.set(digest, fill)
-    this.#enqueue(fill, priority)
+    fill.inBackground = priority === 'background'
+    if (this.#stopped) fill.stop()
+    else {
+      this.#fills.set(digest, fill)
+      this.#enqueue(fill, priority)
+    }
     return { fill, joined: false }
   }
 
-  /** Whoever waited for a fill that never began has gone: it need not begin. */
+  /** Whoever waited for a fill that never began has gone: it need not begin, or not before others. */
   abandonIfQueued(fill: Fill): void {
-    if (fill.waiters === 0 && this.#queues.client.delete(fill)) this.#fills.delete(fill.digest)
+    if (fill.waiters > 0 || !this.#queues.client.delete(fill)) return
+    if (fill.inBackground) this.#enqueue(fill, 'background')
+    else this.#fills.delete(fill.digest)
   }
 
   /** Ends what runs; resolves when nothing writes any more and everything verified is published. */
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const queue of Object.values(this.#queues)) queue.clear()
+    for (const queue of Object.values(this.#queues)) {
+      for (const fill of queue) fill.stop()
+      queue.clear()
+    }
     for (const fill of this.#running.keys()) fill.stop()
-    await Promise.all(this.#ended)
+    await Promise.all(this.#ended.values())
   }
 
   #enqueue(fill: Fill, priority: Priority): void {
@@ -83,14 +95,15 @@ export class Fills {
 
   #run(fill: Fill, priority: Priority): void {
     this.#running.set(fill, priority)
-    const ended = fill.run().then(() => {
+    const before = this.#ended.get(fill.digest)
+    const ended = (before === undefined ? fill.run() : before.then(() => fill.run())).then(() => {
       this.#running.delete(fill)
       this.#publishing.delete(fill)
       if (this.#fills.get(fill.digest) === fill) this.#fills.delete(fill.digest)
-      this.#ended.delete(ended)
+      if (this.#ended.get(fill.digest) === ended) this.#ended.delete(fill.digest)
       this.#startNext()
     })
-    this.#ended.add(ended)
+    this.#ended.set(fill.digest, ended)
   }
 
   /** A fill that is verified makes room for the next one while it is published. */

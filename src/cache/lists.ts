@@ -4,9 +4,9 @@ import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { parseTag, type Registry, type Repository } from '../oci/name.ts'
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
+import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
-import { type CacheStatus, type Demand, MISS } from './answer.ts'
+import { type CacheStatus, type Demand, MISS, troubleOf } from './answer.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Manifests } from './manifests.ts'
 import { within } from './within.ts'
@@ -35,7 +35,7 @@ export class Lists {
 
   /** All tags, sorted by code point. @throws OciError, UpstreamError */
   async tags(registry: Registry, repository: Repository, demand: Demand): Promise<TagsAnswer> {
-    let trouble: UpstreamError | undefined
+    let trouble: Error | undefined
     if (this.#mayAsk(demand)) {
       try {
         const upstream = this.#deps.upstreams.of(registry)
@@ -49,7 +49,7 @@ export class Lists {
     }
     await this.#deps.catalogReady
     const tags = this.#deps.catalog.tagsOf(registry, repository).sort()
-    if (tags.length > 0) return { tags, status: staleBecause(trouble?.kind) }
+    if (tags.length > 0) return { tags, status: staleBecause(trouble) }
     throw trouble ?? notCached(demand, `no tag of ${registry}/${repository} is cached`, 'NAME_UNKNOWN')
   }
 
@@ -58,13 +58,13 @@ export class Lists {
    * @throws OciError 404 where nobody could be asked and nothing is cached: clients fail on anything else (clients.md A.1.10)
    */
   async referrers(registry: Registry, repository: Repository, subject: Digest, demand: Demand): Promise<ReferrersAnswer> {
-    let trouble: UpstreamError | undefined
+    let trouble: Error | undefined
     if (this.#mayAsk(demand)) {
       try {
         return { descriptors: await this.#askReferrers(registry, repository, subject, demand), status: MISS }
       } catch (error) {
         trouble = asTrouble(error)
-        this.#deps.log.warn('upstream did not list referrers', { registry, repository, subject, kind: trouble.kind, error: trouble })
+        this.#deps.log.warn('upstream did not list referrers', { registry, repository, subject, kind: troubleOf(trouble), error: trouble })
       }
     }
     await this.#deps.catalogReady
@@ -73,7 +73,7 @@ export class Lists {
     )
     const fallback = await this.#fallbackIndex(registry, repository, subject, { onlyIfCached: true }).catch(() => undefined) // nothing cached
     for (const descriptor of fallback ?? []) cached.set((descriptor as { digest?: unknown }).digest, descriptor)
-    if (cached.size > 0) return { descriptors: [...cached.values()], status: staleBecause(trouble?.kind) }
+    if (cached.size > 0) return { descriptors: [...cached.values()], status: staleBecause(trouble) }
     throw new OciError(
       404,
       'MANIFEST_UNKNOWN',
@@ -120,13 +120,14 @@ export class Lists {
   }
 }
 
-function staleBecause(kind: UpstreamErrorKind | undefined): CacheStatus {
+function staleBecause(trouble: Error | undefined): CacheStatus {
+  const kind = troubleOf(trouble)
   return kind === undefined ? { hit: true } : { hit: true, stale: kind }
 }
 
-function asTrouble(error: unknown): UpstreamError {
-  if (error instanceof UpstreamError) return error
-  throw error
+function asTrouble(error: unknown): Error {
+  if (troubleOf(error) === undefined) throw error
+  return error as Error
 }
 
 function notCached(demand: Demand, what: string, code: 'NAME_UNKNOWN'): OciError {

@@ -10,9 +10,9 @@ import { OciError } from '../oci/error.ts'
 import { type Manifest, ManifestError, parseManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type TagReference } from '../oci/reference.ts'
 import type { ManifestRecord, Store } from '../store/store.ts'
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
+import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory, UpstreamManifest } from '../upstream/upstream.ts'
-import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS } from './answer.ts'
+import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS, troubleOf } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import { addRecord } from './catalog-load.ts'
@@ -20,6 +20,10 @@ import type { Publisher } from './publisher.ts'
 import { within } from './within.ts'
 
 export type ManifestAnswer = { readonly entry: ManifestEntry; readonly status: CacheStatus; readonly bytes: Buffer | undefined }
+
+/** What an upstream's answer came to; with bytes where they came. */
+type Confirmed = { readonly entry: ManifestEntry; readonly bytes?: Buffer }
+type Fetched = { readonly entry: ManifestEntry; readonly bytes: Buffer }
 
 export type ManifestsDeps = {
   readonly catalog: Catalog
@@ -38,8 +42,8 @@ export type ManifestsDeps = {
 
 export class Manifests {
   readonly #deps: ManifestsDeps
-  readonly #fetches = new SingleFlight<ManifestEntry>()
-  readonly #checks = new SingleFlight<ManifestEntry>()
+  readonly #fetches = new SingleFlight<Fetched>()
+  readonly #checks = new SingleFlight<Confirmed>()
   /** Orders what upstreams answer (design §3): 0 is what the store said. */
   #began = 0
 
@@ -54,13 +58,16 @@ export class Manifests {
    */
   async get(reference: Reference, demand: Demand, wantBytes: boolean, check?: boolean): Promise<ManifestAnswer> {
     const cached = await this.#cached(reference)
-    if (cached === undefined) return this.#withBytes(reference, await this.#miss(reference, demand), wantBytes)
-    this.#deps.publisher.touch(cached.digest)
-    const hit = this.#toBeChecked(reference, demand, check) ? await this.#checked(reference, cached) : { entry: cached, status: HIT }
-    this.#deps.log.info('serving from cache', { reference: formatReference(reference) })
-    const bytes = wantBytes ? await this.#deps.publisher.bytesOf(hit.entry.digest) : undefined
-    if (wantBytes && bytes === undefined) return this.#lost(reference, hit.entry, demand)
-    return { ...hit, bytes }
+    if (cached === undefined) return this.#miss(reference, demand, wantBytes)
+    const { publisher, log } = this.#deps
+    publisher.touch(cached.digest)
+    const answer = this.#toBeChecked(reference, demand, check)
+      ? await this.#checked(reference, cached)
+      : { entry: cached, status: HIT, bytes: undefined }
+    if (answer.status.hit) log.info('serving from cache', { reference: formatReference(reference) })
+    if (!wantBytes) return { ...answer, bytes: undefined }
+    const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))
+    return bytes === undefined ? this.#lost(reference, answer.entry, demand) : { ...answer, bytes }
   }
 
   /** What is cached of a reference, without asking anybody: the catalog, then the store (somebody may have copied files in). */
@@ -93,72 +100,66 @@ export class Manifests {
   }
 
   /** Confirms a cached tag, within a bounded time; trouble of any kind: what is cached, marked stale with the cause. */
-  async #checked(reference: TagReference, cached: ManifestEntry): Promise<{ entry: ManifestEntry; status: CacheStatus }> {
+  async #checked(reference: TagReference, cached: ManifestEntry): Promise<ManifestAnswer> {
+    const { clock, budgets, log } = this.#deps
     const { result } = this.#checks.run(formatReference(reference), () => this.#check(reference, cached))
     try {
-      return { entry: await within(this.#deps.clock, this.#deps.budgets.checkMs, silence(reference), () => result), status: HIT }
+      const { entry, bytes } = await within(clock, budgets.checkMs, silence(reference), () => result)
+      return { entry, bytes, status: entry === cached ? HIT : MISS }
     } catch (error) {
       const kind = troubleOf(error)
       if (kind === undefined) throw error
-      this.#deps.log.warn('upstream could not confirm a tag; serving what is cached', {
-        reference: formatReference(reference),
-        kind,
-        error,
-      })
-      return { entry: cached, status: { hit: true, stale: kind } }
+      log.warn('upstream could not confirm a tag; serving what is cached', { reference: formatReference(reference), kind, error })
+      return { entry: cached, bytes: undefined, status: { hit: true, stale: kind } }
     }
   }
 
-  async #check(reference: TagReference, cached: ManifestEntry): Promise<ManifestEntry> {
+  async #check(reference: TagReference, cached: ManifestEntry): Promise<Confirmed> {
     const { upstreams, catalog, publisher, clock } = this.#deps
     const began = ++this.#began
     const upstream = upstreams.of(reference.registry)
     const digest = await within(clock, this.#deps.budgets.checkMs, silence(reference), (signal) =>
       upstream.headManifest(reference.repository, reference.tag, signal),
     )
-    if (digest !== cached.digest) return this.#fetches.run(formatReference(reference), () => this.#fetch(reference)).result
+    if (digest !== cached.digest) return this.#pull(reference).result
     const ref = catalog.ref(formatReference(reference))
-    if (ref !== undefined && catalog.setRef({ ...ref, checkedMs: clock.now() }, began)) publisher.saveRef(ref.reference)
-    return cached
+    if (ref !== undefined && catalog.setRef({ ...ref, digest, checkedMs: clock.now() }, began)) publisher.saveRef(ref.reference)
+    return { entry: cached }
   }
 
-  async #miss(reference: Reference, demand: Demand): Promise<{ entry: ManifestEntry; status: CacheStatus }> {
+  async #miss(reference: Reference, demand: Demand, wantBytes: boolean): Promise<ManifestAnswer> {
+    const { airGapped, clock, budgets } = this.#deps
     const name = formatReference(reference)
-    if (this.#deps.airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${name} is not cached, and the server is air-gapped`)
+    if (airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${name} is not cached, and the server is air-gapped`)
     if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${name} is not cached, and only-if-cached was asked for`)
-    const { result, joined } = this.#fetches.run(name, () => this.#fetch(reference))
-    if (!joined) this.#deps.log.info('pulling from upstream', { reference: name })
-    const entry = await within(this.#deps.clock, this.#deps.budgets.firstByteMs, silence(reference), () => result)
-    return { entry, status: joined ? COLLAPSED : MISS }
+    const { result, joined } = this.#pull(reference)
+    const { entry, bytes } = await within(clock, budgets.firstByteMs, silence(reference), () => result)
+    return { entry, bytes: wantBytes ? bytes : undefined, status: joined ? COLLAPSED : MISS }
   }
 
   /** The store lost the bytes of something the catalog has: from now on it is a miss. */
   async #lost(reference: Reference, entry: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
     this.#deps.log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest })
     this.#deps.catalog.removeManifest(entry.digest)
-    return this.#withBytes(reference, await this.#miss(reference, demand), true)
+    return this.#miss(reference, demand, true)
   }
 
-  async #withBytes(
-    reference: Reference,
-    answer: { entry: ManifestEntry; status: CacheStatus },
-    wantBytes: boolean,
-  ): Promise<ManifestAnswer> {
-    if (!wantBytes) return { ...answer, bytes: undefined }
-    const bytes = await this.#deps.publisher.bytesOf(answer.entry.digest)
-    if (bytes === undefined) throw new Error(`the manifest of ${formatReference(reference)} was lost while it was served`)
-    return { ...answer, bytes }
+  #pull(reference: Reference): { readonly result: Promise<Fetched>; readonly joined: boolean } {
+    const name = formatReference(reference)
+    const pull = this.#fetches.run(name, () => this.#fetch(reference))
+    if (!pull.joined) this.#deps.log.info('pulling from upstream', { reference: name })
+    return pull
   }
 
   /** GET upstream, verify, keep. Not tied to the client that caused it. */
-  async #fetch(reference: Reference): Promise<ManifestEntry> {
+  async #fetch(reference: Reference): Promise<Fetched> {
     const { upstreams } = this.#deps
     const began = ++this.#began
     const upstream = upstreams.of(reference.registry)
     const answer = await upstream.getManifest(reference.repository, reference.digest ?? reference.tag)
     const digest = verifiedDigest(reference, answer)
     const manifest = parse(reference, answer)
-    return this.#keep(reference, digest, manifest, answer, began)
+    return { entry: this.#keep(reference, digest, manifest, answer, began), bytes: answer.bytes }
   }
 
   #keep(reference: Reference, digest: Digest, manifest: Manifest, answer: UpstreamManifest, began: number): ManifestEntry {
@@ -188,12 +189,6 @@ function silence(reference: Reference): string {
   return `${reference.registry} did not answer for ${formatReference(reference)}`
 }
 
-/** The kind of an upstream's trouble (a registry that the configuration closes counts as denied); undefined for a mistake of our own. */
-function troubleOf(error: unknown): UpstreamErrorKind | undefined {
-  if (error instanceof UpstreamError) return error.kind
-  return error instanceof OciError ? 'denied' : undefined
-}
-
 /** By digest: the asked one, which the bytes must have. By tag: the bytes' own, in the algorithm that the upstream names it by. */
 function verifiedDigest(reference: Reference, answer: UpstreamManifest): Digest {
   const named = reference.digest ?? answer.digest
@@ -211,7 +206,7 @@ function parse(reference: Reference, answer: UpstreamManifest): Manifest {
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error
     throw new UpstreamError(
-      'corrupt',
+      error.schema1 ? 'notFound' : 'corrupt', // schema 1 is as good as nothing (clients.md D.3)
       `${reference.registry} sent no usable manifest for ${formatReference(reference)}: ${error.message}`,
       { cause: error },
     )

@@ -1,6 +1,8 @@
 /** Completes images in the background, so that what was pulled once is there when the network is not (design §3). */
+import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Fills } from './fills.ts'
@@ -14,11 +16,16 @@ export type PrefetchDeps = {
   readonly completeWithinMs: number
 }
 
+/** At start there may be thousands of images to look at: more at once would take the files and threads that requests need. */
+const LOOKS_AT_ONCE = 4
+
 export class Prefetch {
   readonly #deps: PrefetchDeps
-  /** Images known to be complete, or being completed: asked for a thousand times, looked at once. */
-  readonly #seen = new Set<ManifestEntry>()
-  readonly #looking = new Set<Promise<void>>()
+  /** Images found complete: asked for a thousand times, looked at once. */
+  readonly #complete = new WeakSet<ManifestEntry>()
+  readonly #looking = new Map<ManifestEntry, Promise<void>>()
+  readonly #limiter = new Limiter(LOOKS_AT_ONCE)
+  #stopped = false
 
   constructor(deps: PrefetchDeps) {
     this.#deps = deps
@@ -26,12 +33,12 @@ export class Prefetch {
 
   /** Queues what is missing of an image that a client asked for. */
   complete(entry: ManifestEntry): void {
-    if (entry.kind !== 'image' || entry.attestation || this.#seen.has(entry)) return
-    this.#seen.add(entry)
-    const looking = this.#queueMissing(entry)
+    if (entry.kind !== 'image' || entry.attestation || this.#complete.has(entry) || this.#looking.has(entry)) return
+    const looking = this.#limiter
+      .run(() => this.#queueMissing(entry))
       .catch((error: unknown) => this.#deps.log.error('could not complete an image', { digest: entry.digest, error }))
-      .finally(() => this.#looking.delete(looking))
-    this.#looking.add(looking)
+      .finally(() => this.#looking.delete(entry))
+    this.#looking.set(entry, looking)
   }
 
   /** Queues what a restart left incomplete, of the images of the last days. */
@@ -40,27 +47,34 @@ export class Prefetch {
     for (const entry of this.#deps.catalog.manifests()) if (entry.createdMs >= since) this.complete(entry)
   }
 
-  async idle(): Promise<void> {
-    await Promise.all(this.#looking)
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all(this.#looking.values())
   }
 
   async #queueMissing(entry: ManifestEntry): Promise<void> {
-    const { fills, store } = this.#deps
+    const { fills } = this.#deps
     const source = { registry: entry.registry, repository: entry.repository }
     let missing = 0
+    let started = 0
     for (const { digest, foreign } of entry.blobs) {
-      if (foreign || fills.of(digest) !== undefined) continue
-      const stored = await store.openBlob(digest)
-      stored?.close()
-      if (stored !== undefined || fills.of(digest) !== undefined) continue
-      fills.start(digest, source, 'background')
+      if (this.#stopped) return
+      if (foreign || (fills.of(digest) === undefined && (await this.#isStored(digest)))) continue
       missing++
+      if (!fills.start(digest, source, 'background').joined) started++
     }
-    if (missing > 0)
+    if (missing === 0) this.#complete.add(entry)
+    if (started > 0)
       this.#deps.log.info('completing image in the background', {
         digest: entry.digest,
         repository: `${source.registry}/${source.repository}`,
-        blobs: missing,
+        blobs: started,
       })
+  }
+
+  async #isStored(digest: Digest): Promise<boolean> {
+    const blob = await this.#deps.store.openBlob(digest)
+    blob?.close()
+    return blob !== undefined
   }
 }

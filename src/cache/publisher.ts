@@ -24,7 +24,7 @@ export type PublisherDeps = {
 
 export class Publisher {
   readonly #deps: PublisherDeps
-  readonly #recent = new Lru<Digest, Buffer>(MANIFEST_BYTES_KEPT)
+  readonly #recent = new Lru<Digest, Buffer>({ capacity: MANIFEST_BYTES_KEPT, heaviest: MANIFEST_BYTES_KEPT / 4 })
   readonly #unwritten = new Map<Digest, { readonly record: ManifestRecord; readonly written: Promise<void> }>()
   /** References being written; true: it changed meanwhile and is written once more. */
   readonly #refWrites = new Map<string, boolean>()
@@ -103,7 +103,7 @@ export class Publisher {
       const ref = catalog.ref(reference)
       if (ref === undefined) continue
       await this.#unwritten.get(ref.digest)?.written
-      if (catalog.ref(reference) === undefined) continue
+      if (catalog.ref(reference) !== ref) continue // it is written at the next turn, or is gone
       const { digest, createdMs, pulledMs, checkedMs } = ref
       await this.#limiter
         .run(() => store.putRef({ reference, digest, createdMs, pulledMs, checkedMs }))

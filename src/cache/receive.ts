@@ -23,13 +23,15 @@ export async function receive(
       body.on('error', reject)
       body.on('end', resolve)
       body.on('close', () => reject(new UpstreamError('unreachable', 'the connection was closed before the end of the body')))
-      body.on('data', (chunk: Buffer) => {
+      const take = (chunk: Buffer) => {
         try {
           if (writer.add(accept(chunk)) > MAX_PENDING_BYTES) body.pause()
         } catch (error) {
+          body.off('data', take) // more chunks may come before the body is destroyed: nothing after a gap is to be accepted
           reject(error)
         }
-      })
+      }
+      body.on('data', take)
     })
   } finally {
     body.destroy()

@@ -15,6 +15,7 @@ export class Verifications {
   readonly #running = new Map<Digest, Verification>()
   /** One at a time: a re-hash keeps a thread and a disk busy (design §5). */
   readonly #limiter = new Limiter(1)
+  readonly #stopping = new AbortController()
 
   constructor(
     private readonly store: Store,
@@ -28,12 +29,18 @@ export class Verifications {
   async readable(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
     const verification = this.#start(digest, blob.sizeBytes)
     if (blob.sizeBytes > HELD_BACK_BYTES) return gated(blob, verification.progress)
-    if (await verification.right) return blob
+    const right = await verification.right.catch((error: unknown) => {
+      blob.close()
+      throw error
+    })
+    if (right) return blob
     blob.close()
     return undefined
   }
 
-  async idle(): Promise<void> {
+  /** Gives up what is being hashed: it is hashed again when somebody asks for it again. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the server is stopping'))
     await Promise.allSettled([...this.#running.values()].map((verification) => verification.right))
   }
 
@@ -42,7 +49,9 @@ export class Verifications {
     if (running !== undefined) return running
     const progress = new Progress(() => sizeBytes)
     progress.advance(sizeBytes)
-    const right = this.#limiter.run(() => this.#verify(digest, progress)).finally(() => this.#running.delete(digest))
+    const verify = () => this.#verify(digest, progress)
+    // a small one takes no time, and its client waits for headers: not behind gigabytes
+    const right = (sizeBytes > HELD_BACK_BYTES ? this.#limiter.run(verify) : verify()).finally(() => this.#running.delete(digest))
     right.catch(() => {}) // told through `progress` as well, to readers that do not look at it
     const verification = { progress, right }
     this.#running.set(digest, verification)
@@ -61,7 +70,7 @@ export class Verifications {
       progress.fail(new Error(`the stored ${digest} is damaged`))
       return false
     } catch (error) {
-      this.log.error('could not verify a stored blob', { digest, error })
+      if (!this.#stopping.signal.aborted) this.log.error('could not verify a stored blob', { digest, error })
       progress.fail(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
@@ -72,7 +81,10 @@ export class Verifications {
     if (blob === undefined) return undefined
     try {
       const hash = createHash(digestAlgorithm(digest))
-      for await (const chunk of blob.read(0, blob.sizeBytes, oneBuffer())) hash.update(chunk)
+      for await (const chunk of blob.read(0, blob.sizeBytes, oneBuffer())) {
+        this.#stopping.signal.throwIfAborted()
+        hash.update(chunk)
+      }
       return digestFromHash(digestAlgorithm(digest), hash.digest('hex'))
     } finally {
       blob.close()

@@ -20,12 +20,21 @@ export type ListenerDeps = {
 export class Listener {
   readonly #deps: ListenerDeps
   readonly #server: Server
-  readonly #turns = new WeakMap<Socket, { last: Promise<void>; waiting: number }>()
+  /** Of every open connection: the requests that are answered or wait for it. */
+  readonly #turns = new Map<Socket, { last: Promise<void>; waiting: number }>()
   #stopping = false
 
   constructor(deps: ListenerDeps) {
     this.#deps = deps
     this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS }, (req, res) => this.#take(req, res))
+    this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+      res.shouldKeepAlive = false // nothing here reads a body, so that this one need not come
+      this.#take(req, res)
+    })
+    this.#server.on('connection', (socket) => {
+      this.#turns.set(socket, { last: Promise.resolve(), waiting: 0 })
+      socket.once('close', () => this.#turns.delete(socket))
+    })
   }
 
   /** @returns the port it listens on. @throws the system's error */
@@ -44,7 +53,7 @@ export class Listener {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#server.closeIdleConnections()
+    for (const [socket, { waiting }] of this.#turns) if (waiting === 0) socket.destroy()
     const done = new AbortController()
     await Promise.race([closed, this.#deps.clock.sleep(graceMs, done.signal)])
     done.abort()
@@ -55,7 +64,8 @@ export class Listener {
   /** Answers of one socket go out in the order of its requests anyway; handling them one by one keeps a pipelining client from holding many. */
   #take(req: IncomingMessage, res: ServerResponse): void {
     this.#logWhenDone(req, res)
-    const turns = this.#turns.get(req.socket) ?? { last: Promise.resolve(), waiting: 0 }
+    const turns = this.#turns.get(req.socket)
+    if (turns === undefined) return
     if (++turns.waiting > MAX_PIPELINED) {
       req.socket.destroy()
       return
@@ -66,7 +76,6 @@ export class Listener {
         turns.waiting--
         if (this.#stopping && turns.waiting === 0) req.socket.destroySoon()
       })
-    this.#turns.set(req.socket, turns)
   }
 
   /**

@@ -66,9 +66,9 @@ export class PullApi {
   async #answer(route: Route, exchange: Exchange): Promise<void> {
     const { req, res } = exchange
     if (route.kind === 'root') return writeBody(res, 200, { 'content-type': 'application/json' }, '{}')
+    res.setHeader('docker-distribution-api-version', 'registry/2.0')
     this.#refuseWrites(req, route)
     this.#refuseLoops(req)
-    res.setHeader('docker-distribution-api-version', 'registry/2.0')
     switch (route.kind) {
       case 'unknown':
         throw new OciError(404, 'UNSUPPORTED', `there is nothing at ${exchange.target.rawPath.slice(0, 200)}`)
@@ -117,7 +117,8 @@ export class PullApi {
     }
     if (req.method === 'GET') return this.#sendBlob(digest, source, exchange, headers)
     const { sizeBytes, status } = await this.#deps.cache.blobs.size(digest, source, demand)
-    res.writeHead(200, { ...headers, ...statusHeaders(status), 'content-length': sizeBytes }).end()
+    if (noneMatchHits(req.headers['if-none-match'], digest)) res.writeHead(304, { ...headers, ...statusHeaders(status) }).end()
+    else res.writeHead(200, { ...headers, ...statusHeaders(status), 'content-length': sizeBytes }).end()
   }
 
   async #sendBlob(digest: Digest, source: Source, { req, res, demand }: Exchange, blobHeaders: OutgoingHttpHeaders): Promise<void> {

@@ -10,10 +10,10 @@
  *
  * Names are made from parsed digests only. Everything else that lies there is left alone.
  */
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
@@ -53,7 +53,7 @@ export class DirectoryStore implements Store {
     const root = resolve(path)
     for (const directory of [root, ...DIRECTORIES.map((name) => join(root, name))]) {
       try {
-        await mkdir(directory, { recursive: true })
+        await makeDirectory(directory)
         await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
       } catch (cause) {
         throw new Error(`cannot use ${directory} as (part of) the store: ${describe(cause)}; choose another directory with --image-path`, {
@@ -184,7 +184,7 @@ export class DirectoryStore implements Store {
 
   async #quarantine(path: string, why: string): Promise<void> {
     const directory = join(this.path, 'quarantine')
-    const target = join(directory, `${relative(this.path, path).replaceAll('/', '-')}-${Date.now()}`)
+    const target = join(directory, `${relative(this.path, path).replaceAll('/', '-')}-${Date.now()}-${randomBytes(4).toString('hex')}`)
     await mkdir(directory, { recursive: true })
     try {
       await rename(path, target)
@@ -240,6 +240,18 @@ class FileBlob implements StoredBlob {
 
   close(): void {
     this.file.release().catch(() => {}) // nothing was written: there is nothing to lose
+  }
+}
+
+/** As `mkdir -p`. Node's own `recursive` never returns where the parent exists but takes no directories, as /proc (seen with Node 20). */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (errorCode(error) !== 'ENOENT' || dirname(path) === path || fs.existsSync(dirname(path))) throw error
+    await makeDirectory(dirname(path))
+    await mkdir(path)
   }
 }
 

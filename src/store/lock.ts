@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type BigIntStats, existsSync } from 'node:fs'
-import { link, lstat, open, rename } from 'node:fs/promises'
+import { link, lstat, open, rename, utimes } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../observe/clock.ts'
@@ -31,6 +31,10 @@ export class StoreLockedError extends Error {
 const LOCK = 'lock'
 const RETRY_MS = 250
 const ANSWER_MS = 2_000
+/** Nobody did when it was asked, or somebody did and went before accepting: a listener's end resets those who wait in its queue. */
+const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET'])
+/** More wait to be accepted than may: somebody listens. */
+const QUEUE_IS_FULL = 'EAGAIN'
 /** sun_path of Linux, less the terminating NUL. */
 const MAX_SOCKET_PATH = 107
 
@@ -64,7 +68,7 @@ export class StoreLock {
     try {
       const server = await listen(paths.address(own), options.self)
       try {
-        const identity = identityOf(await lstat(paths.name(own), { bigint: true }))
+        const identity = await makeIdentity(paths.name(own), options.clock)
         await waitForTurn(paths, { name: own, identity }, options)
         return new StoreLock(directory, identity, server)
       } catch (error) {
@@ -195,7 +199,13 @@ async function identityAt(path: string): Promise<string | undefined> {
   }
 }
 
-/** What tells a socket from any other that ever lay there: inode numbers come again, with the time of creation they do not. */
+/** Inode numbers come again, and file times are as coarse as the kernel's ticks: a time of its own makes a socket unlike any that was there before. */
+async function makeIdentity(path: string, clock: Clock): Promise<string> {
+  const seconds = Math.floor(clock.now() / 1000) + Math.random()
+  await utimes(path, seconds, seconds)
+  return identityOf(await lstat(path, { bigint: true }))
+}
+
 function identityOf(stats: BigIntStats): string {
   return `${stats.ino.toString(36)}-${stats.mtimeNs.toString(36)}`
 }
@@ -212,7 +222,7 @@ function ask(address: string, answerMs: number): Promise<Asked> {
       socket.destroy()
       resolve({ held: true, holder: parseHolder(text) })
     }
-    socket.setTimeout(answerMs, () => (connected ? finish() : socket.destroy(new Error(`no answer from the lock ${address}`))))
+    socket.setTimeout(answerMs, () => setImmediate(finish)) // what came meanwhile counts first, however busy this process was
     socket.setEncoding('utf8')
     socket.on('connect', () => {
       connected = true
@@ -223,9 +233,9 @@ function ask(address: string, answerMs: number): Promise<Asked> {
     })
     socket.on('end', finish)
     socket.on('error', (error) => {
-      // EAGAIN: too many wait to be accepted, so somebody listens
-      if (connected || errorCode(error) === 'EAGAIN') finish()
-      else if (isMissing(error) || errorCode(error) === 'ECONNREFUSED') resolve({ held: false })
+      const code = errorCode(error) ?? ''
+      if (isMissing(error) || NOBODY_LISTENS.has(code)) resolve({ held: false })
+      else if (connected || code === QUEUE_IS_FULL) finish()
       else reject(error)
     })
   })

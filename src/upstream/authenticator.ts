@@ -1,10 +1,10 @@
 /** Decides what `Authorization` a request gets: none, a password or a token, and only where design §6 allows it. */
+import { Lru } from '../async/lru.ts'
 import type { Challenge } from '../oci/challenge.ts'
 import type { Repository } from '../oci/name.ts'
 import type { Advice } from './advice.ts'
 import type { CredentialSource, Credentials } from './credentials.ts'
 import { UpstreamError } from './error.ts'
-import { LruMap } from './lru.ts'
 import type { Tokens } from './tokens.ts'
 
 export type Authorization = {
@@ -34,7 +34,7 @@ export type AuthenticatorOptions = {
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions
-  readonly #plans = new LruMap<string, Plan>(MAX_PLANS)
+  readonly #plans = new Lru<string, Plan>({ capacity: MAX_PLANS })
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options

@@ -1,9 +1,10 @@
 /** Bearer tokens of one registry: asked for once, kept until shortly before they expire (clients.md D.16). */
+
+import { Lru } from '../async/lru.ts'
 import { SingleFlight } from '../async/single-flight.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Credentials } from './credentials.ts'
 import { UpstreamError } from './error.ts'
-import { LruMap } from './lru.ts'
 
 export type TokenQuestion = {
   /** Of the server that asked for a token. */
@@ -27,7 +28,7 @@ const EARLY_MS = 10_000
 export class Tokens {
   readonly #ask: AskRealm
   readonly #clock: Clock
-  readonly #entries = new LruMap<string, Entry>(MAX_TOKENS)
+  readonly #entries = new Lru<string, Entry>({ capacity: MAX_TOKENS })
   readonly #requests = new SingleFlight<Entry>()
 
   constructor(ask: AskRealm, clock: Clock) {

@@ -1,4 +1,5 @@
 /** The upstreams of a server: one per registry, for those that are configured and for those that clients name (design §3). */
+import { Lru } from '../async/lru.ts'
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
@@ -8,7 +9,6 @@ import { Advice } from './advice.ts'
 import { assembleClient, type SharedParts } from './assemble.ts'
 import { type Budgets, DEFAULT_BUDGETS } from './budgets.ts'
 import { Lookups, type Resolve, systemResolve } from './lookup.ts'
-import { LruMap } from './lru.ts'
 import { peerRules } from './peer-rules.ts'
 import type { RegistryClient } from './registry-client.ts'
 import { Trust } from './trust.ts'
@@ -39,7 +39,7 @@ export class Upstreams implements UpstreamDirectory {
   readonly #shared: SharedParts
   readonly #configured = new Map<Registry, RegistryClient>()
   /** Clients choose these names: bounded, and one that is dropped lets go of its connections. */
-  readonly #unconfigured: LruMap<Registry, RegistryClient>
+  readonly #unconfigured: Lru<Registry, RegistryClient>
 
   constructor(options: UpstreamsOptions) {
     const { clock, env = process.env, resolve = systemResolve } = options
@@ -52,7 +52,7 @@ export class Upstreams implements UpstreamDirectory {
       trust: new Trust({ env }),
       lookups: new Lookups({ resolve, clock, giveUpMs: budgets.lookupMs }),
     }
-    this.#unconfigured = new LruMap(budgets.unconfigured, (client) => client.retire())
+    this.#unconfigured = new Lru({ capacity: budgets.unconfigured, onEvicted: (client) => client.retire() })
     for (const config of options.registries) {
       const client = this.#create(config, true)
       for (const name of [config.name, ...config.aliases]) this.#configured.set(name, client)
