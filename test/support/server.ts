@@ -1,4 +1,5 @@
 /** The real server in this process: a store in a temporary directory, the cache, the pull API, a listener; upstream of it, fake registries. */
+import { readdirSync, readlinkSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,7 +58,7 @@ export function entry(registry: FakeRegistry, name: string, ...aliases: string[]
 export async function startServer(t: After, options: ServerOptions = {}): Promise<TestServer> {
   const imagePath = options.imagePath ?? (await mkdtemp(join(tmpdir(), 'ociregistry-test-')))
   const log = new MemoryLog()
-  const buffers = new BufferPool()
+  const buffers = new CountingPool()
   const clock = options.clock ?? systemClock
   const viaName = 'ociregistry-under-test'
   let api: PullApi | undefined
@@ -102,11 +103,50 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
   return server
 }
 
+/** The real pool, which also counts. */
+export class CountingPool extends BufferPool {
+  readonly #lent = new Set<Buffer>()
+  /** How many were lent in all. */
+  taken = 0
+  /** The most big ones that were lent at once. */
+  mostBigLent = 0
+
+  get lent(): number {
+    return this.#lent.size
+  }
+
+  get bigLent(): number {
+    return [...this.#lent].filter(({ byteLength }) => byteLength > 64 * 1024).length
+  }
+
+  override small(): Buffer {
+    return this.#count(super.small())
+  }
+
+  override big(): Buffer | undefined {
+    const buffer = super.big()
+    return buffer === undefined ? undefined : this.#count(buffer)
+  }
+
+  override give(buffer: Buffer): void {
+    if (!this.#lent.delete(buffer)) throw new Error('a buffer came back that was not lent')
+    super.give(buffer)
+  }
+
+  #count(buffer: Buffer): Buffer {
+    if (this.#lent.has(buffer)) throw new Error('a buffer was lent twice')
+    this.#lent.add(buffer)
+    this.taken++
+    this.mostBigLent = Math.max(this.mostBigLent, this.bigLent)
+    return buffer
+  }
+}
+
 type Parts = {
   readonly port: number
   readonly imagePath: string
   readonly log: MemoryLog
-  readonly buffers: BufferPool
+  readonly buffers: CountingPool
   readonly viaName: string
   readonly listener: Listener
   readonly cache: Cache
@@ -117,7 +157,7 @@ export class TestServer {
   readonly port: number
   readonly imagePath: string
   readonly log: MemoryLog
-  readonly buffers: BufferPool
+  readonly buffers: CountingPool
   readonly viaName: string
   readonly #parts: Parts
   readonly #connections: RawConnection[] = []
@@ -176,6 +216,27 @@ export class TestServer {
   /** Resolves when nothing is being downloaded or published any more. */
   settled(): Promise<void> {
     return eventually('spool empty', async () => (await readdir(join(this.imagePath, 'pulls'))).length === 0)
+  }
+
+  /** Files of the store and the spool that this process has open. */
+  openFiles(): string[] {
+    return readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        const path = readlinkSync(`/proc/self/fd/${fd}`)
+        return path.startsWith(this.imagePath) ? [path.slice(this.imagePath.length + 1)] : []
+      } catch {
+        return [] // closed meanwhile
+      }
+    })
+  }
+
+  /** What lies in the store: paths of all files, sorted. */
+  async files(): Promise<string[]> {
+    const entries = await readdir(this.imagePath, { recursive: true, withFileTypes: true })
+    return entries
+      .filter((file) => !file.isDirectory())
+      .map((file) => join(file.parentPath, file.name).slice(this.imagePath.length + 1))
+      .sort()
   }
 
   async #stop(): Promise<void> {

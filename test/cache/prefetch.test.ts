@@ -1,0 +1,222 @@
+/** What was pulled once is complete: its layers are fetched behind the client's back, and no others. */
+import assert from 'node:assert/strict'
+import type { Cache } from '../../src/cache/cache.ts'
+import { type Digest, digestFileName } from '../../src/oci/digest.ts'
+import type { Store } from '../../src/store/store.ts'
+import { Gate, NEVER } from '../support/scripted-upstream.ts'
+import { ANY, bytes, cacheTest, type Ground, isKind, later, overriding, Reader, ref, settle, source, until } from './support.ts'
+
+const ON = { settings: { prefetch: true } }
+const LAYERS = [bytes('one', 300_000), bytes('two', 5000), Buffer.alloc(0)]
+const DAY_MS = 24 * 3600_000
+
+/** As the server answers a GET of a manifest. */
+async function pull(cache: Cache, reference = 'quay.io/some/app:1'): Promise<void> {
+  const { entry } = await cache.manifests.get(ref(reference), ANY, true)
+  cache.prefetch?.complete(entry)
+}
+
+async function assertComplete(ground: Ground, digests: readonly Digest[]): Promise<void> {
+  for (const digest of digests) await ground.stored(digest)
+  await settle()
+  assert.deepEqual(await ground.files('blobs'), digests.map(digestFileName).sort())
+}
+
+function blobCalls(ground: Ground): string[] {
+  return ground
+    .hub()
+    .callsOf('openBlob')
+    .map(({ target }) => target)
+}
+
+cacheTest(
+  'A GET of an image completes it: configuration and layers come without being asked for, each once',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    await Promise.all(Array.from({ length: 10 }, () => pull(cache)))
+    await assertComplete(ground, [config, ...layers])
+    await pull(cache)
+    await settle()
+    assert.deepEqual(blobCalls(ground).sort(), [config, ...layers].sort())
+    ground.hub().down('unreachable')
+    const { blob } = await cache.blobs.open(layers[0] as Digest, source(), ANY)
+    assert.ok((await new Reader(blob).done).equals(LAYERS[0] as Buffer))
+  },
+  ON,
+)
+
+cacheTest(
+  'A HEAD completes nothing',
+  async (ground) => {
+    const cache = await ground.start()
+    ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    await cache.manifests.get(ref('quay.io/some/app:1'), ANY, false)
+    await settle()
+    assert.deepEqual(blobCalls(ground), [])
+  },
+  ON,
+)
+
+cacheTest(
+  'An index completes none of its images until one of them is asked for',
+  async (ground) => {
+    const cache = await ground.start()
+    const { content } = ground.hub()
+    const [amd64, arm64] = [content.addImage('some/app', undefined, { layers: LAYERS }), content.addImage('some/app', undefined)]
+    content.addIndex('some/app', '1', [{ digest: amd64.digest }, { digest: arm64.digest }])
+    await pull(cache)
+    await settle()
+    assert.deepEqual(blobCalls(ground), [])
+    await pull(cache, `quay.io/some/app@${amd64.digest}`)
+    await assertComplete(ground, [amd64.config, ...amd64.layers])
+  },
+  ON,
+)
+
+cacheTest(
+  'Foreign layers and attestations are left alone',
+  async (ground) => {
+    const cache = await ground.start()
+    const { content } = ground.hub()
+    const foreign = content.addImage('some/app', '1', {
+      layers: LAYERS,
+      layerMediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    })
+    content.addImage('some/app', '2', { layers: LAYERS, layerMediaType: 'application/vnd.in-toto+json' })
+    await pull(cache)
+    await pull(cache, 'quay.io/some/app:2')
+    await assertComplete(ground, [foreign.config])
+  },
+  ON,
+)
+
+cacheTest(
+  'What an image misses comes from who supplied its manifest',
+  async (ground) => {
+    const cache = await ground.start()
+    const { digest, config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    await cache.manifests.get(ref('quay.io/some/app:1'), ANY, false)
+    await pull(cache, `other.example/other/name@${digest}`)
+    await assertComplete(ground, [config, ...layers])
+    assert.equal(ground.hub('other.example').calls.length, 0)
+  },
+  ON,
+)
+
+cacheTest(
+  'An image that a restart left incomplete is completed after it, without being asked for',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    ground.hub().always('openBlob', NEVER)
+    await pull(cache)
+    await until(() => blobCalls(ground).length > 0, 'it is being completed')
+    await cache.stop()
+    assert.deepEqual(await ground.files('blobs'), [])
+    await ground.clock.advance(6 * DAY_MS)
+    ground.hub().always('openBlob', undefined)
+    await ground.restart()
+    await assertComplete(ground, [config, ...layers])
+  },
+  ON,
+)
+
+cacheTest(
+  'An image that is older than 7 days is not completed by a restart, but when it is asked for again',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    ground.hub().always('openBlob', { error: 'unreachable' })
+    await pull(cache)
+    await settle()
+    await ground.clock.advance(7 * DAY_MS + 1000)
+    ground.hub().always('openBlob', undefined)
+    const restarted = await ground.restart()
+    await settle()
+    assert.deepEqual(await ground.files('blobs'), [])
+    await pull(restarted)
+    await assertComplete(ground, [config, ...layers])
+  },
+  ON,
+)
+
+cacheTest(
+  'An image that could not be completed is completed when it is asked for again',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    ground.hub().always('openBlob', { error: 'unreachable' })
+    await pull(cache)
+    await until(() => ground.log.lines.filter(({ message }) => message === 'fill failed').length === 4, 'all four failed')
+    await settle()
+    ground.hub().always('openBlob', undefined)
+    await pull(cache)
+    await assertComplete(ground, [config, ...layers])
+  },
+  ON,
+)
+
+cacheTest(
+  'A client that gives up on a queued layer does not leave its image incomplete',
+  async (ground) => {
+    const gate = new Gate()
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    ground.hub().plan('openBlob', { after: gate.opened })
+    await pull(cache)
+    await until(() => blobCalls(ground).length === 1, 'the first is being fetched')
+    await settle()
+    const impatient = later(cache.blobs.open(layers[0] as Digest, source(), ANY))
+    await settle()
+    await ground.clock.advance(20_000)
+    await assert.rejects(impatient, isKind('timeout'))
+    gate.open()
+    await assertComplete(ground, [config, ...layers])
+  },
+  { ...ON, budgets: { fillsAtOnce: 1 } },
+)
+
+for (const settings of [{ prefetch: false }, { prefetch: true, airGapped: true }]) {
+  cacheTest(
+    `Nothing is completed with ${JSON.stringify(settings)}`,
+    async (ground) => {
+      const cache = await ground.start()
+      assert.equal(cache.prefetch, undefined)
+      await settle()
+      assert.equal(ground.upstreams.calls, 0)
+    },
+    { settings },
+  )
+}
+
+/** Counts how many blobs are being opened at once. */
+const opening = { now: 0, most: 0 }
+function countingOpens(store: Store): Store {
+  return overriding(store, {
+    openBlob: async (digest) => {
+      opening.most = Math.max(opening.most, ++opening.now)
+      const blob = await store.openBlob(digest)
+      opening.now--
+      return blob
+    },
+  })
+}
+
+cacheTest(
+  'A start with many images looks at a few of them at a time, and a stop does not wait for the rest',
+  async (ground) => {
+    const cache = await ground.start()
+    for (let i = 0; i < 40; i++) {
+      ground.hub().content.addImage('some/app', `${i}`)
+      await cache.manifests.get(ref(`quay.io/some/app:${i}`), ANY, false)
+    }
+    ground.hub().always('openBlob', NEVER)
+    opening.most = 0
+    await ground.restart()
+    assert.ok(opening.most <= 4, `${opening.most} at once`)
+    await ground.cache.stop()
+    assert.ok(blobCalls(ground).length <= 6)
+  },
+  { ...ON, store: countingOpens },
+)

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type TestContext, test } from 'node:test'
+import { createLog } from '../../src/observe/log.ts'
+import { Listener } from '../../src/server/listener.ts'
+import { ManualClock } from '../support/clock.ts'
+import { Gate } from '../support/fake-registry-reply.ts'
+import { MemoryLog } from '../support/log.ts'
+import { RawConnection } from '../support/raw-http.ts'
+import { eventually } from '../support/server.ts'
+
+type Handle = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
+
+type Listening = {
+  readonly listener: Listener
+  readonly port: number
+  readonly log: MemoryLog
+  readonly clock: ManualClock
+  connect(): Promise<RawConnection>
+}
+
+async function listen(t: TestContext, handle: Handle): Promise<Listening> {
+  const log = new MemoryLog()
+  const clock = new ManualClock()
+  const listener = new Listener({ handle: async (req, res) => handle(req, res), clock, log })
+  const port = await listener.start('127.0.0.1', 0)
+  const connections: RawConnection[] = []
+  t.after(async () => {
+    for (const connection of connections) connection.close()
+    const stopped = listener.stop(0)
+    await clock.advance(0)
+    await stopped
+  })
+  const connect = async () => {
+    const connection = await RawConnection.open(port)
+    connections.push(connection)
+    return connection
+  }
+  return { listener, port, log, clock, connect }
+}
+
+const echo: Handle = (req, res) => void res.setHeader('content-length', Buffer.byteLength(req.url ?? '')).end(req.url)
+
+/** Answers in the order in which a test opens the gates. */
+function gated(): { gates: Map<string, Gate>; seen: string[]; handle: Handle } {
+  const gates = new Map<string, Gate>()
+  const seen: string[] = []
+  const handle: Handle = async (req, res) => {
+    const gate = new Gate()
+    gates.set(req.url ?? '', gate)
+    seen.push(req.url ?? '')
+    await gate.opened
+    await echo(req, res)
+  }
+  return { gates, seen, handle }
+}
+
+test('pipelined requests are answered in order, one at a time', async (t) => {
+  let running = 0
+  let most = 0
+  const { connect } = await listen(t, async (req, res) => {
+    most = Math.max(most, ++running)
+    await new Promise((resolve) => setImmediate(resolve))
+    running--
+    await echo(req, res)
+  })
+  const connection = await connect()
+  for (let i = 0; i < 50; i++) connection.send({ target: `/${i}` })
+  for (let i = 0; i < 50; i++) assert.equal((await connection.response()).body.toString(), `/${i}`)
+  assert.equal(most, 1)
+})
+
+test('a hundred pipelined requests are answered', async (t) => {
+  const { connect } = await listen(t, echo)
+  const connection = await connect()
+  for (let i = 0; i < 100; i++) connection.send({ target: `/${i}` })
+  for (let i = 0; i < 100; i++) assert.equal((await connection.response()).body.toString(), `/${i}`)
+})
+
+test('more than a hundred pipelined requests cut the connection, and those that waited are not handled', async (t) => {
+  const { gates, seen, handle } = gated()
+  const { connect } = await listen(t, handle)
+  const connection = await connect()
+  for (let i = 0; i < 101; i++) connection.send({ target: `/${i}` })
+  await connection.ending()
+  gates.get('/0')?.open()
+  const next = await connect()
+  next.send({ target: '/next' })
+  await eventually('the next connection is served', () => gates.has('/next'))
+  assert.deepEqual(seen, ['/0', '/next'])
+})
+
+test('a pipelining client that leaves is not worked for any more', async (t) => {
+  const { gates, seen, handle } = gated()
+  const { connect, log } = await listen(t, handle)
+  const connection = await connect()
+  for (let i = 0; i < 20; i++) connection.send({ target: `/${i}` })
+  await eventually('the first is handled', () => gates.has('/0'))
+  connection.close('rst')
+  await eventually('its end is noticed', () => log.lines.length === 1)
+  gates.get('/0')?.open()
+  const next = await connect()
+  next.send({ target: '/next' })
+  await eventually('the next connection is served', () => gates.has('/next'))
+  assert.deepEqual(seen, ['/0', '/next'])
+})
+
+test('the next request of a socket has its turn only when the answer before it has left', async (t) => {
+  const seen: string[] = []
+  const { connect } = await listen(t, (req, res) => {
+    seen.push(req.url ?? '')
+    res.end(Buffer.alloc(64 * 1024 * 1024)) // more than any kernel takes from a client that does not read
+  })
+  const connection = await connect()
+  connection.stopReading()
+  connection.send({ target: '/big' })
+  connection.send({ target: '/next' })
+  const other = await connect()
+  other.stopReading()
+  other.send({ target: '/other' })
+  await eventually('both sockets have a turn', () => seen.includes('/big') && seen.includes('/other'))
+  assert.deepEqual(seen.sort(), ['/big', '/other'])
+})
+
+test('one connection carries a thousand requests', async (t) => {
+  const { connect } = await listen(t, echo)
+  const connection = await connect()
+  for (let i = 0; i < 1000; i++) {
+    const response = await connection.ask({ target: `/${i}` })
+    assert.equal(response.body.toString(), `/${i}`)
+    assert.equal(response.header('connection'), 'keep-alive')
+  }
+})
+
+test('idle connections are kept for longer than any client keeps them', async (t) => {
+  const { connect } = await listen(t, echo)
+  const response = await (await connect()).ask({ target: '/' })
+  assert.equal(response.header('keep-alive'), 'timeout=130') // BuildKit: 120 s
+})
+
+test('stop closes idle connections at once, and the port', async (t) => {
+  const { listener, port, connect } = await listen(t, echo)
+  const [fresh, used] = [await connect(), await connect()]
+  await used.ask({ target: '/' })
+  await listener.stop(10_000) // the clock does not move
+  assert.equal(await fresh.ending(), 'fin')
+  assert.equal(await used.ending(), 'fin')
+  await assert.rejects(RawConnection.open(port), { code: 'ECONNREFUSED' })
+})
+
+test('stop lets answers end, and resolves with the last one', async (t) => {
+  const { gates, handle } = gated()
+  const { listener, connect } = await listen(t, handle)
+  const connections = [await connect(), await connect()]
+  for (const [i, connection] of connections.entries()) connection.send({ target: `/${i}` })
+  await eventually('both are handled', () => gates.size === 2)
+  let stopped = false
+  const stop = listener.stop(10_000).then(() => {
+    stopped = true
+  })
+  for (const [i, connection] of connections.entries()) {
+    assert.equal(stopped, false)
+    gates.get(`/${i}`)?.open()
+    const response = await connection.response()
+    assert.deepEqual([response.body.toString(), response.complete], [`/${i}`, true])
+    assert.equal(await connection.ending(), 'fin')
+  }
+  await stop // the clock does not move
+})
+
+test('stop answers the pipelined requests that have arrived', async (t) => {
+  const { gates, handle } = gated()
+  const { listener, connect } = await listen(t, handle)
+  const connection = await connect()
+  connection.write('GET /0 HTTP/1.1\r\nhost: x\r\n\r\nGET /1 HTTP/1.1\r\nhost: x\r\n\r\n')
+  await eventually('the first is handled', () => gates.has('/0'))
+  const stop = listener.stop(10_000)
+  for (const target of ['/0', '/1']) {
+    await eventually(`${target} is handled`, () => gates.has(target))
+    gates.get(target)?.open()
+    assert.equal((await connection.response()).body.toString(), target)
+  }
+  await stop
+})
+
+test('stop cuts what has not ended after the grace', async (t) => {
+  const { gates, handle } = gated()
+  const { listener, clock, connect } = await listen(t, handle)
+  const connection = await connect()
+  connection.send({ target: '/0' })
+  await eventually('it is handled', () => gates.size === 1)
+  const stop = listener.stop(10_000)
+  await clock.advance(10_000)
+  await stop
+  await connection.ending()
+})
+
+test('start says why it cannot listen', async (t) => {
+  const { port } = await listen(t, echo)
+  const second = new Listener({ handle: async () => {}, clock: new ManualClock(), log: new MemoryLog() })
+  await assert.rejects(second.start('127.0.0.1', port), { code: 'EADDRINUSE' })
+})
+
+test('one line in the log per request: what was asked, the status, who asked, and how it ended', async (t) => {
+  const { connect, log } = await listen(t, async (req, res) => {
+    res.setHeader('cache-status', 'ociregistry; hit')
+    if (req.url !== '/short') return echo(req, res)
+    res.writeHead(200, { 'content-length': 10 }).write('x')
+    res.socket?.end()
+  })
+  const connection = await connect()
+  await connection.ask({ target: '/v2/a/manifests/1?ns=b' })
+  await connection.ask({ method: 'HEAD', target: '/x' })
+  connection.send({ target: '/short' })
+  await connection.ending()
+  connection.end()
+  await eventually('all have a line', () => log.lines.length === 3)
+  assert.deepEqual(
+    log.lines.map(({ level, message, fields }) => [level, message, { ...fields, ms: typeof fields.ms }]),
+    [
+      ['info', 'GET /v2/a/manifests/1?ns=b', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit' }],
+      ['info', 'HEAD /x', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit' }],
+      ['info', 'GET /short', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit', ended: 'short' }],
+    ],
+  )
+})
+
+// What HTTP parsers let through in a target, byte by byte: it must not end a line, steer a terminal, or pass for a field
+const forgeries = [
+  '/v2/x%0d%0a2026-01-01T00:00:00.000Z%20INFO%20forged',
+  '/v2/x\x85forged',
+  '/v2/x\x9b31mforged',
+  '/v2/x\xa0status=200\xa0client=10.0.0.1',
+  '/v2/x\xe2\x80\xa8forged', // U+2028 in UTF-8
+  '/v2/x\xe2\x80\xaeforged', // turns the direction of writing
+  '/v2/x\tstatus=200',
+  '/v2/x\x0cstatus=200',
+  '/v2/"x"=\\n{}',
+]
+
+for (const format of ['text', 'json'] as const) {
+  test(`log lines cannot be forged by a request (${format})`, async (t) => {
+    const { connect, log } = await listen(t, echo)
+    for (const target of forgeries) {
+      const connection = await connect()
+      connection.send({ target, headers: { connection: 'close' } })
+      await connection.ending()
+    }
+    const lines: string[] = []
+    const formatted = createLog({ level: 'debug', format, write: (line) => lines.push(line), clock: { now: () => 0 } })
+    for (const { message, fields } of log.lines) formatted.info(message, fields)
+    assert(lines.length >= 2, 'some of them are requests')
+    for (const line of lines) {
+      assert.match(line, /^[\x20-\x7e]+\n$/)
+      if (format === 'text') assert.equal(line.match(/ status=/g)?.length, 1, line)
+      else assert.equal(typeof JSON.parse(line).status, 'number')
+    }
+  })
+}
+
+const garbage: [what: string, bytes: string | Buffer, wanted: RegExp][] = [
+  ['a TLS ClientHello', Buffer.from('16030100c8010000c40303', 'hex'), /^HTTP\/1\.1 400 Bad Request\r\n/],
+  ['words', 'hello there\r\n\r\n', /^HTTP\/1\.1 400 Bad Request\r\n/],
+  ['an unknown method', 'BREW /v2/ HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 400 Bad Request\r\n/],
+  ['no host', 'GET /v2/ HTTP/1.1\r\n\r\n', /^HTTP\/1\.1 400 Bad Request\r\n/],
+  ['a control character in the target', 'GET /v2/\x01 HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 400 Bad Request\r\n/],
+  [
+    'length and chunks at once',
+    'GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0',
+    /^HTTP\/1\.1 400 /m,
+  ],
+  ['a head above 16 KiB', `GET /${'x'.repeat(17_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, /^HTTP\/1\.1 431 /],
+]
+
+for (const [what, bytes, wanted] of garbage) {
+  test(`${what}: an answer in HTTP, and the end of the connection`, async (t) => {
+    const { connect } = await listen(t, echo)
+    const connection = await connect()
+    connection.write(bytes)
+    const { bytes: said } = await connection.rest()
+    assert.match(said.toString('latin1'), wanted)
+    assert.equal((await (await connect()).ask({ target: '/' })).status, 200) // the listener is as it was
+  })
+}

@@ -1,0 +1,35 @@
+/** Looks at system calls on their way, and holds them up: for what no look at the disk can show. */
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import type { TestContext } from 'node:test'
+
+type Callback = (error: NodeJS.ErrnoException | null) => void
+
+/** Calls `before` ahead of every fsync, with the path of the file. */
+export function watchFsync(t: TestContext, before: (path: string) => Promise<void> | void): void {
+  const real = fs.fsync
+  const watched = (fd: number, callback: Callback) => {
+    const path = fs.readlinkSync(`/proc/self/fd/${fd}`)
+    Promise.resolve()
+      .then(() => before(path))
+      .then(() => real(fd, callback), callback)
+  }
+  t.mock.method(fs, 'fsync', watched as unknown as typeof fs.fsync)
+  syncBuiltinESMExports()
+  t.after(() => {
+    t.mock.restoreAll()
+    syncBuiltinESMExports()
+  })
+}
+
+/** The same for the files of `fs/promises`, which have an fsync of their own. */
+export async function watchFileSync(t: TestContext, before: () => void): Promise<void> {
+  const file = await fs.promises.open('/dev/null')
+  const prototype = Object.getPrototypeOf(file) as typeof file
+  await file.close()
+  const { sync } = prototype
+  t.mock.method(prototype, 'sync', function (this: typeof file) {
+    before()
+    return sync.call(this)
+  })
+}
