@@ -41,6 +41,7 @@ export class Fill {
   #spool: Spool | undefined
   #sizeBytes: number | undefined
   #accepted = 0
+  #asking = 0
   #began = false
   #answered = false
   #failure: Error | undefined
@@ -84,6 +85,7 @@ export class Fill {
     const { clock, budgets } = this.#deps
     const deadline = clock.monotonic() + budgets.firstByteMs
     this.waiters++
+    this.#asking++
     try {
       for (;;) {
         const failure = this.#refused.get(sourceName(source)) ?? this.#failure
@@ -96,6 +98,7 @@ export class Fill {
       }
     } finally {
       this.waiters--
+      if (--this.#asking === 0) this.#changes.ring()
     }
   }
 
@@ -114,6 +117,7 @@ export class Fill {
         this.#fail(error)
         await spool.drop()
       } finally {
+        while (this.#asking > 0) await this.#changes.next // who has just been told takes hold of the file first
         await spool.file.release()
       }
     } catch (error) {
@@ -241,7 +245,14 @@ export class Fill {
 
   #noteTrouble(source: Source, kind: UpstreamErrorKind, error: Error): void {
     if (isRefusal(kind)) this.#refused.set(sourceName(source), error)
-    this.#deps.log.warn('source failed', { source: sourceName(source), digest: this.digest, kind, written: this.#progress.written, error })
+    const level = isRefusal(kind) ? 'info' : 'warn' // to be told no is no trouble
+    this.#deps.log[level]('source failed', {
+      source: sourceName(source),
+      digest: this.digest,
+      kind,
+      written: this.#progress.written,
+      error,
+    })
     this.#changes.ring()
   }
 
@@ -252,8 +263,9 @@ export class Fill {
       this.#progress.fail(failure)
       this.#changes.ring()
     }
+    const level = isRefusal(troubleOf(failure)) ? 'info' : 'error'
     if (!this.#stopping.signal.aborted)
-      this.#deps.log.error('fill failed', { digest: this.digest, written: this.#progress.written, error: failure })
+      this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#progress.written, error: failure })
   }
 
   #content(spool: Spool): ReadableBlob {
@@ -282,7 +294,7 @@ export class Fill {
 }
 
 /** Fails those who brought this source and no other; any other trouble may concern everybody. */
-function isRefusal(kind: UpstreamErrorKind): boolean {
+function isRefusal(kind: UpstreamErrorKind | undefined): boolean {
   return kind === 'notFound' || kind === 'denied'
 }
 

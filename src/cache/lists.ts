@@ -61,7 +61,9 @@ export class Lists {
     let trouble: Error | undefined
     if (this.#mayAsk(demand)) {
       try {
-        return { descriptors: await this.#askReferrers(registry, repository, subject, demand), status: MISS }
+        const silence = `${registry} did not list the referrers of ${subject}`
+        const ask = (signal: AbortSignal) => this.#askReferrers(registry, repository, subject, demand, signal)
+        return { descriptors: await this.#within(silence, ask), status: MISS }
       } catch (error) {
         trouble = asTrouble(error)
         this.#deps.log.warn('upstream did not list referrers', { registry, repository, subject, kind: troubleOf(trouble), error: trouble })
@@ -71,7 +73,10 @@ export class Lists {
     const cached = new Map<unknown, unknown>(
       descriptorsOf(this.#deps.catalog.referrersOf(subject)).map((descriptor) => [descriptor.digest, descriptor]),
     )
-    const fallback = await this.#fallbackIndex(registry, repository, subject, { onlyIfCached: true }).catch(() => undefined) // nothing cached
+    const fallback = await this.#fallbackIndex(registry, repository, subject, { onlyIfCached: true }).catch((error: unknown) => {
+      if (error instanceof OciError) return undefined // it is not cached
+      throw error
+    })
     for (const descriptor of fallback ?? []) cached.set((descriptor as { digest?: unknown }).digest, descriptor)
     if (cached.size > 0) return { descriptors: [...cached.values()], status: staleBecause(trouble) }
     throw new OciError(
@@ -81,10 +86,14 @@ export class Lists {
     )
   }
 
-  async #askReferrers(registry: Registry, repository: Repository, subject: Digest, demand: Demand): Promise<readonly unknown[]> {
-    const upstream = this.#deps.upstreams.of(registry)
-    const silence = `${registry} did not list the referrers of ${subject}`
-    const listed = await this.#within(silence, (signal) => upstream.listReferrers(repository, subject, signal))
+  async #askReferrers(
+    registry: Registry,
+    repository: Repository,
+    subject: Digest,
+    demand: Demand,
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    const listed = await this.#deps.upstreams.of(registry).listReferrers(repository, subject, signal)
     if (listed !== undefined) return listed
     try {
       return (await this.#fallbackIndex(registry, repository, subject, demand, true)) ?? []

@@ -18,12 +18,14 @@ export type PrefetchDeps = {
 
 /** At start there may be thousands of images to look at: more at once would take the files and threads that requests need. */
 const LOOKS_AT_ONCE = 4
+/** A manifest that is asked for many times a second, in an outage, starts downloads that fail once a second. */
+const LOOK_AGAIN_MS = 1000
 
 export class Prefetch {
   readonly #deps: PrefetchDeps
-  /** Images found complete: asked for a thousand times, looked at once. */
-  readonly #complete = new WeakSet<ManifestEntry>()
-  readonly #looking = new Map<ManifestEntry, Promise<void>>()
+  /** When an image is worth another look; never, once it was found complete. */
+  readonly #lookAgainAt = new WeakMap<ManifestEntry, number>()
+  readonly #looking = new Set<Promise<void>>()
   readonly #limiter = new Limiter(LOOKS_AT_ONCE)
   #stopped = false
 
@@ -33,12 +35,14 @@ export class Prefetch {
 
   /** Queues what is missing of an image that a client asked for. */
   complete(entry: ManifestEntry): void {
-    if (entry.kind !== 'image' || entry.attestation || this.#complete.has(entry) || this.#looking.has(entry)) return
+    const now = this.#deps.clock.monotonic()
+    if (entry.kind !== 'image' || entry.attestation || (this.#lookAgainAt.get(entry) ?? now) > now) return
+    this.#lookAgainAt.set(entry, now + LOOK_AGAIN_MS)
     const looking = this.#limiter
       .run(() => this.#queueMissing(entry))
       .catch((error: unknown) => this.#deps.log.error('could not complete an image', { digest: entry.digest, error }))
-      .finally(() => this.#looking.delete(entry))
-    this.#looking.set(entry, looking)
+      .finally(() => this.#looking.delete(looking))
+    this.#looking.add(looking)
   }
 
   /** Queues what a restart left incomplete, of the images of the last days. */
@@ -49,7 +53,7 @@ export class Prefetch {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    await Promise.all(this.#looking.values())
+    await Promise.all(this.#looking)
   }
 
   async #queueMissing(entry: ManifestEntry): Promise<void> {
@@ -63,7 +67,7 @@ export class Prefetch {
       missing++
       if (!fills.start(digest, source, 'background').joined) started++
     }
-    if (missing === 0) this.#complete.add(entry)
+    if (missing === 0) this.#lookAgainAt.set(entry, Number.POSITIVE_INFINITY)
     if (started > 0)
       this.#deps.log.info('completing image in the background', {
         digest: entry.digest,

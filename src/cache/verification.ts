@@ -24,17 +24,19 @@ export class Verifications {
 
   /**
    * What to send of a stored blob that is not verified: readers go ahead, its tail waits for the hash. One that is no longer than the tail is
-   * verified first, and the result is undefined if it is wrong.
+   * verified first, and the result is undefined if it is wrong. All who come while it is being hashed read the very file that is hashed: another
+   * one may lie under its name by then.
    */
   async readable(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
-    const verification = this.#start(digest, blob.sizeBytes)
-    if (blob.sizeBytes > HELD_BACK_BYTES) return gated(blob, verification.progress)
-    const right = await verification.right.catch((error: unknown) => {
-      blob.close()
+    const verification = this.#join(digest, blob)
+    if (verification.blob.sizeBytes > HELD_BACK_BYTES) return gated(verification)
+    try {
+      if (await verification.right) return gated(verification)
+    } catch (error) {
+      verification.release()
       throw error
-    })
-    if (right) return blob
-    blob.close()
+    }
+    verification.release()
     return undefined
   }
 
@@ -44,29 +46,38 @@ export class Verifications {
     await Promise.allSettled([...this.#running.values()].map((verification) => verification.right))
   }
 
-  #start(digest: Digest, sizeBytes: number): Verification {
+  /** Joins the verification that runs, or starts one; either way the caller holds it, and `blob` is taken care of. */
+  #join(digest: Digest, blob: StoredBlob): Verification {
     const running = this.#running.get(digest)
-    if (running !== undefined) return running
-    const progress = new Progress(() => sizeBytes)
-    progress.advance(sizeBytes)
-    const verify = () => this.#verify(digest, progress)
-    // a small one takes no time, and its client waits for headers: not behind gigabytes
-    const right = (sizeBytes > HELD_BACK_BYTES ? this.#limiter.run(verify) : verify()).finally(() => this.#running.delete(digest))
-    right.catch(() => {}) // told through `progress` as well, to readers that do not look at it
-    const verification = { progress, right }
+    if (running !== undefined) {
+      blob.close()
+      return running.hold()
+    }
+    const verification = new Verification(blob, (started) => this.#run(digest, started))
     this.#running.set(digest, verification)
-    return verification
+    return verification.hold()
   }
 
-  async #verify(digest: Digest, progress: Progress): Promise<boolean> {
+  async #run(digest: Digest, verification: Verification): Promise<boolean> {
+    const verify = () => this.#verify(digest, verification)
     try {
-      const found = await this.#hash(digest)
+      // a small one takes no time, and its client waits for headers: not behind gigabytes
+      return await (verification.blob.sizeBytes > HELD_BACK_BYTES ? this.#limiter.run(verify) : verify())
+    } finally {
+      this.#running.delete(digest)
+      verification.release()
+    }
+  }
+
+  async #verify(digest: Digest, { blob, progress }: Verification): Promise<boolean> {
+    try {
+      const found = await this.#hash(digest, blob)
       if (found === digest) {
         await this.store.markVerified(digest)
         progress.markVerified()
         return true
       }
-      await this.store.quarantineBlob(digest, `its bytes hash to ${found ?? 'nothing: it is gone'}`)
+      await this.store.quarantineBlob(digest, `its bytes hash to ${found}`)
       progress.fail(new Error(`the stored ${digest} is damaged`))
       return false
     } catch (error) {
@@ -76,29 +87,50 @@ export class Verifications {
     }
   }
 
-  async #hash(digest: Digest): Promise<Digest | undefined> {
-    const blob = await this.store.openBlob(digest)
-    if (blob === undefined) return undefined
-    try {
-      const hash = createHash(digestAlgorithm(digest))
-      for await (const chunk of blob.read(0, blob.sizeBytes, oneBuffer())) {
-        this.#stopping.signal.throwIfAborted()
-        hash.update(chunk)
-      }
-      return digestFromHash(digestAlgorithm(digest), hash.digest('hex'))
-    } finally {
-      blob.close()
+  async #hash(digest: Digest, blob: StoredBlob): Promise<Digest> {
+    const hash = createHash(digestAlgorithm(digest))
+    for await (const chunk of blob.read(0, blob.sizeBytes, oneBuffer())) {
+      this.#stopping.signal.throwIfAborted()
+      hash.update(chunk)
     }
+    return digestFromHash(digestAlgorithm(digest), hash.digest('hex'))
   }
 }
 
-type Verification = { readonly progress: Progress; readonly right: Promise<boolean> }
+/** One blob being hashed, and those who read it meanwhile: its file is closed when the last of them lets go. */
+class Verification {
+  readonly progress: Progress
+  /** Whether the bytes are what they should be. */
+  readonly right: Promise<boolean>
+  #holders = 1
 
-function gated(blob: StoredBlob, progress: Progress): ReadableBlob {
+  constructor(
+    readonly blob: StoredBlob,
+    run: (verification: Verification) => Promise<boolean>,
+  ) {
+    this.progress = new Progress(() => blob.sizeBytes)
+    this.progress.advance(blob.sizeBytes)
+    this.right = run(this)
+    this.right.catch(() => {}) // told through `progress` as well, to readers that do not look at it
+  }
+
+  hold(): this {
+    this.#holders++
+    return this
+  }
+
+  release(): void {
+    this.#holders--
+    if (this.#holders === 0) this.blob.close()
+  }
+}
+
+function gated(verification: Verification): ReadableBlob {
+  const { blob, progress } = verification
   return {
     sizeBytes: blob.sizeBytes,
     read: (start, end, buffers) => blob.readWhen(start, end, buffers, (offset) => progress.beyond(offset)),
-    close: () => blob.close(),
+    close: () => verification.release(),
   }
 }
 

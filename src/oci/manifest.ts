@@ -61,6 +61,8 @@ export class ManifestError extends Error {
   }
 }
 
+const SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json'
+
 type Json = { readonly [key: string]: unknown }
 
 /** @param contentType as the upstream sent it. @throws ManifestError */
@@ -118,15 +120,27 @@ function isTooDeep(source: string): boolean {
   return false
 }
 
-/** The declared type if it says anything, else what the manifest says of itself, else what its shape says (clients.md §0.3). */
+/**
+ * What the manifest says of itself where it is a type we know, else the declared type, else what the shape says (clients.md §0.3). The same bytes have one type, whoever sent them: a wrong header of one registry must not follow them to the clients of another.
+ */
 function mediaTypeOf(json: Json, declared: string): string {
-  if (saysAnything(declared)) return declared
   const own = essence(text(json.mediaType))
-  if (saysAnything(own)) return own
-  if (json.schemaVersion === 1) return 'application/vnd.docker.distribution.manifest.v1+json'
+  if (kindOfMediaType(own) !== undefined) return own
+  if (kindOfMediaType(declared) !== undefined) return own === '' ? ociUnlessDocker(json, declared) : declared
+  const said = [declared, own].find(saysAnything)
+  if (said !== undefined) return said
+  return json.schemaVersion === 1 ? SCHEMA1 : (typeOfShape(json) ?? declared)
+}
+
+/** Docker's types always name themselves, OCI's may leave it out (docker/distribution, image-spec): without a name it is OCI's, unless all in it is Docker's. */
+function ociUnlessDocker(json: Json, declared: string): string {
+  return declared === DOCKER_LIST || declared === DOCKER_MANIFEST ? (typeOfShape(json) ?? declared) : declared
+}
+
+function typeOfShape(json: Json): string | undefined {
   const kind = kindOfShape(json)
   if (kind === 'index') return readDescriptors(json.manifests).some((d) => d.mediaType === DOCKER_MANIFEST) ? DOCKER_LIST : OCI_INDEX
-  if (kind !== 'image') return declared
+  if (kind !== 'image') return undefined
   return readDescriptor(json.config)?.mediaType.startsWith('application/vnd.docker.') ? DOCKER_MANIFEST : OCI_MANIFEST
 }
 

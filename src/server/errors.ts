@@ -21,13 +21,24 @@ const ANSWERS: Readonly<Record<UpstreamErrorKind, readonly [status: number, code
   circuitOpen: [503, 'UNAVAILABLE'],
 }
 
+/** Where nobody says when to come again. */
+const RETRY_AFTER_S = '30'
+
+/** A disk that is full, a file that cannot be read, too many open files: trouble of this machine, and no mistake of ours. */
+export function isStorageError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'errno' in error
+}
+
 /** @returns undefined for an error that nobody expected: a mistake of our own */
 export function toOciError(error: unknown, asked: Asked): OciError | undefined {
   if (error instanceof OciError) return error
+  if (isStorageError(error)) {
+    return new OciError(503, 'UNAVAILABLE', `the store failed: ${error.message}`, { 'retry-after': RETRY_AFTER_S }, { cause: error })
+  }
   if (!(error instanceof UpstreamError)) return undefined
   const [status, code] = ANSWERS[error.kind]
   const retryAfter = error.retryAfterMs === undefined ? undefined : String(Math.ceil(error.retryAfterMs / 1000))
-  const headers = status === 503 ? { 'retry-after': retryAfter ?? '30' } : {}
+  const headers = status === 503 ? { 'retry-after': retryAfter ?? RETRY_AFTER_S } : {}
   return new OciError(status, code === 'unknown' ? UNKNOWN[asked] : code, error.message, headers, { cause: error })
 }
 

@@ -13,7 +13,7 @@ import { decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
 import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
-import { type Asked, machineryError, toOciError } from './errors.ts'
+import { type Asked, isStorageError, machineryError, toOciError } from './errors.ts'
 import { nextPageLink, pageOf } from './paging.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
 import { endShort, writeBody, writeError } from './respond.ts'
@@ -162,11 +162,11 @@ export class PullApi {
     try {
       const { registry, repository } = this.#source(route, exchange)
       const { descriptors, status } = await this.#deps.cache.lists.referrers(registry, repository, subject, demand)
-      const artifactType = target.query.get('artifactType')
-      const filter = artifactType === null || artifactType === '' ? undefined : artifactType
-      const manifests = filter === undefined ? descriptors : descriptors.filter((descriptor) => hasArtifactType(descriptor, filter))
+      const artifactTypes = target.query.getAll('artifactType').filter((artifactType) => artifactType !== '')
+      const filtered = artifactTypes.length > 0
+      const manifests = filtered ? descriptors.filter((descriptor) => hasArtifactType(descriptor, artifactTypes)) : descriptors
       const body = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests })
-      const applied = filter === undefined ? {} : { 'oci-filters-applied': 'artifactType' }
+      const applied = filtered ? { 'oci-filters-applied': 'artifactType' } : {}
       writeBody(res, 200, { 'content-type': OCI_INDEX, ...applied, ...statusHeaders(status) }, body)
     } catch (error) {
       throw machineryError(error)
@@ -215,6 +215,7 @@ export class PullApi {
     }
     res.setHeader('cache-status', cacheStatusOfError(error))
     const known = toOciError(error, askedOf(route))
+    if (isStorageError(error)) this.#deps.log.error('the store failed', { method: req.method, url: req.url, error })
     if (known === undefined) this.#deps.log.error('bug: unexpected error', { method: req.method, url: req.url, error, bug: true })
     writeError(res, known ?? new OciError(500, 'UNAVAILABLE', 'an unexpected error, noted in the server log'))
   }
@@ -225,8 +226,10 @@ function statusHeaders(status: CacheStatus): OutgoingHttpHeaders {
   return warning === undefined ? { 'cache-status': formatCacheStatus(status) } : { 'cache-status': formatCacheStatus(status), warning }
 }
 
-function hasArtifactType(descriptor: unknown, artifactType: string): boolean {
-  return (descriptor as { artifactType?: unknown } | null)?.artifactType === artifactType
+/** One of them: containerd asks for several types at once (clients.md A.1.10). */
+function hasArtifactType(descriptor: unknown, artifactTypes: readonly string[]): boolean {
+  const { artifactType } = (descriptor ?? {}) as { artifactType?: unknown }
+  return typeof artifactType === 'string' && artifactTypes.includes(artifactType)
 }
 
 function askedOf(route: Route): Asked {

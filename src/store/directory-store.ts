@@ -245,13 +245,12 @@ class FileBlob implements StoredBlob {
 
 /** As `mkdir -p`. Node's own `recursive` never returns where the parent exists but takes no directories, as /proc (seen with Node 20). */
 async function makeDirectory(path: string): Promise<void> {
+  const parent = dirname(path)
+  if (parent !== path && !fs.existsSync(parent)) await makeDirectory(parent)
   try {
     await mkdir(path)
   } catch (error) {
-    if (errorCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
-    if (errorCode(error) !== 'ENOENT' || dirname(path) === path || fs.existsSync(dirname(path))) throw error
-    await makeDirectory(dirname(path))
-    await mkdir(path)
+    if (errorCode(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
   }
 }
 

@@ -47,10 +47,10 @@ test('Work that takes too long is told to stop, with the error that its caller g
   const [clock, work] = [new ManualClock(), endless()]
   const rejection = assert.rejects(withDeadline({ clock, ms: 100, timeoutError }, work.run), /too late/)
   await clock.advance(99)
-  assert.deepEqual(work.reasons, [])
+  assert.equal(work.reasons.length, 0)
   await clock.advance(1)
   await rejection
-  assert.equal((work.reasons[0] as Error).message, 'too late')
+  assert.deepEqual(work.reasons.map(String), ['Error: too late'])
 })
 
 test('A caller is told in time also of work that does not listen', async () => {
@@ -68,7 +68,7 @@ test('Work whose caller goes away is told to stop, with the reason of the caller
   const rejection = assert.rejects(withDeadline({ clock, ms: 100, signal: caller.signal, timeoutError }, work.run), /client is gone/)
   caller.abort(new Error('the client is gone'))
   await rejection
-  assert.equal((work.reasons[0] as Error).message, 'the client is gone')
+  assert.deepEqual(work.reasons.map(String), ['Error: the client is gone'])
   assert.equal(clock.sleeping, 0)
 })
 

@@ -57,3 +57,32 @@ test('A place that became free goes to whoever waits, not to whoever comes then'
   await Promise.all([limiter.run(async () => order.push('came later')), waiting])
   assert.deepEqual(order, ['waited', 'came later'])
 })
+
+test('A place that was handed on is taken, for whoever comes then', async () => {
+  const limiter = new Limiter(1)
+  let [finishFirst, finishSecond] = [() => {}, () => {}]
+  const first = limiter.run(
+    () =>
+      new Promise<void>((resolve) => {
+        finishFirst = resolve
+      }),
+  )
+  const second = limiter.run(
+    () =>
+      new Promise<void>((resolve) => {
+        finishSecond = resolve
+      }),
+  )
+  finishFirst()
+  await first
+  await turn()
+  let began = false
+  const third = limiter.run(async () => {
+    began = true
+  })
+  await turn()
+  assert.equal(began, false)
+  finishSecond()
+  await Promise.all([second, third])
+  assert.equal(began, true)
+})

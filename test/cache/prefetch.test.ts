@@ -142,7 +142,7 @@ cacheTest(
 )
 
 cacheTest(
-  'An image that could not be completed is completed when it is asked for again',
+  'An image that could not be completed is completed when it is asked for again, but no more often than once a second',
   async (ground) => {
     const cache = await ground.start()
     const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
@@ -151,6 +151,11 @@ cacheTest(
     await until(() => ground.log.lines.filter(({ message }) => message === 'fill failed').length === 4, 'all four failed')
     await settle()
     ground.hub().always('openBlob', undefined)
+    await ground.clock.advance(999)
+    await pull(cache)
+    await settle()
+    assert.equal(blobCalls(ground).length, 4)
+    await ground.clock.advance(1)
     await pull(cache)
     await assertComplete(ground, [config, ...layers])
   },

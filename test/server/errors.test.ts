@@ -78,3 +78,10 @@ test('referrers and sha256-* tags: an unknown name is 404 MANIFEST_UNKNOWN; a ma
   const mistake = new Error('x')
   assert.equal(machineryError(mistake), mistake)
 })
+
+test('a disk that is full is told as trouble of this server, to come again later, and not as a bug', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { errno: -28, code: 'ENOSPC', syscall: 'write' })
+  const told = toOciError(full, 'blob')
+  assert.deepEqual([told?.status, told?.code, told?.headers], [503, 'UNAVAILABLE', { 'retry-after': '30' }])
+  assert.match(told?.message ?? '', /no space left/)
+})

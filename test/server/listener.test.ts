@@ -132,6 +132,15 @@ test('one connection carries a thousand requests', async (t) => {
   }
 })
 
+test('an HTTP/1.0 client gets its answer, with a length, and the end of the connection', async (t) => {
+  const { connect } = await listen(t, echo)
+  const connection = await connect()
+  connection.write('GET /old HTTP/1.0\r\n\r\n')
+  const response = await connection.response()
+  assert.deepEqual([response.body.toString(), response.complete, response.header('connection')], ['/old', true, 'close'])
+  assert.equal(await connection.ending(), 'fin')
+})
+
 test('idle connections are kept for longer than any client keeps them', async (t) => {
   const { connect } = await listen(t, echo)
   const response = await (await connect()).ask({ target: '/' })

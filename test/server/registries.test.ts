@@ -194,7 +194,7 @@ test('a request that came through this server is refused; through another one it
   assert.equal((await server.get('/v2/', { via: '1.1 varnish, 1.1 ociregistry-another' })).status, 200)
 })
 
-test('a registry that sends a manifest under a wrong type does not spoil it for those who pull it from another one', async (t) => {
+test('a registry that sends a manifest under a wrong type does not spoil it for those who pull it elsewhere', async (t) => {
   const [hub, evil] = [await startFakeRegistry(t), await startFakeRegistry(t)]
   const server = await startServer(t, { registries: [entry(hub, 'docker.io'), entry(evil, 'evil.example')] })
   const { digest, bytes } = hub.addImage('library/alpine', '3')
