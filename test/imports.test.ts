@@ -1,4 +1,4 @@
-/** Imports point one way (design §2), and nothing is imported that would have to be installed (design §8). */
+/** Imports point one way, and nothing is imported that would have to be installed. */
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path/posix'
@@ -53,7 +53,7 @@ function importsOf(source: string): Import[] {
 function complaint(file: string, { of, how }: Import): string | undefined {
   const room = roomOf(file)
   const says = `src/${file} imports ${how === 'type' ? 'types of ' : ''}'${of}'`
-  if (ROOMS[room] === undefined) return `src/${file} is in no room that design §2 names, and ${says}`
+  if (ROOMS[room] === undefined) return `src/${file} is in no room that is known, and ${says}`
   if (of.startsWith('node:')) return room === 'oci' && of !== 'node:crypto' ? `${says}, but oci is pure: node:crypto only` : undefined
   if (!of.startsWith('.')) return packageComplaint(room, says, { of, how })
   const target = roomOf(join(dirname(file), of))

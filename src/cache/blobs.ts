@@ -1,10 +1,10 @@
-/** Blobs: from the store, from a fill that runs, or from a fill that starts (design §3). */
+/** Blobs: from the store, from a fill that runs, or from a fill that starts. */
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { formatReference } from '../oci/reference.ts'
-import type { ReadableBlob, Store } from '../store/store.ts'
+import type { ReadableBlob, Store, StoredBlob } from '../store/store.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
 import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS } from './answer.ts'
@@ -104,7 +104,7 @@ export class Blobs {
    * between two looks would otherwise be downloaded again.
    */
   async #storedOr<T>(digest: Digest, hit: (blob: ReadableBlob) => T, miss: () => Promise<T>): Promise<T> {
-    const { fills, store, verifications } = this.#deps
+    const { fills, store } = this.#deps
     for (;;) {
       const filling = fills.of(digest)
       const stored = await store.openBlob(digest)
@@ -112,12 +112,20 @@ export class Blobs {
         if (filling === fills.of(digest)) return miss()
         continue
       }
-      const readable = stored.verified ? stored : await verifications.readable(digest, stored)
+      const readable = await this.#trustworthy(digest, stored)
       if (readable !== undefined) return hit(readable)
     }
   }
 
-  /** A manifest served as a blob gets stuck in older containerd's content store under the wrong type (clients.md A.1.4). */
+  /** A blob that was verified once is trusted, unless its length contradicts the manifests: a copy may have been cut short and kept its mode. */
+  #trustworthy(digest: Digest, stored: StoredBlob): ReadableBlob | Promise<ReadableBlob | undefined> {
+    const { catalog, verifications } = this.#deps
+    const listed = catalog.blobSize(digest)
+    if (listed !== undefined && listed !== stored.sizeBytes) return verifications.confirmed(digest, stored)
+    return stored.verified ? stored : verifications.readable(digest, stored)
+  }
+
+  /** A manifest served as a blob gets stuck in older containerd's content store under the wrong type. */
   async #refuseManifests(digest: Digest): Promise<void> {
     if (this.#deps.catalog.manifest(digest) === undefined) await this.#deps.catalogReady
     if (this.#deps.catalog.manifest(digest) === undefined) return

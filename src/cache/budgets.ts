@@ -1,4 +1,4 @@
-/** The cache's limits in time and number. Parameters, so that tests can scale them down; the defaults are the design's (§3, §4). */
+/** The cache's limits in time and number. Parameters, so that tests can scale them down. */
 export type Budgets = {
   /** A client's first byte waits no longer. */
   readonly firstByteMs: number
@@ -16,7 +16,7 @@ export type Budgets = {
   readonly completeWithinMs: number
 }
 
-/** @param pullTimeoutMs how long an upstream may take to answer; containerd gives up on headers after 30 s (clients.md A.1.8) */
+/** @param pullTimeoutMs how long an upstream may take to answer; containerd gives up on headers after 30 s */
 export function defaultBudgets(pullTimeoutMs: number): Budgets {
   return {
     firstByteMs: Math.min(pullTimeoutMs, 20_000),

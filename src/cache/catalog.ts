@@ -82,7 +82,7 @@ export class Catalog {
 
   /**
    * Points a reference at a digest.
-   * @param began orders answers: one that began earlier never overwrites one that began later (design §3)
+   * @param began orders answers: one that began earlier never overwrites one that began later
    * @returns whether the reference now says so
    */
   setRef(ref: RefRecord, began: number): boolean {

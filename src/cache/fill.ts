@@ -1,5 +1,5 @@
 /**
- * A fill: one download of one blob, shared by every client that wants it (design §4).
+ * A fill: one download of one blob, shared by every client that wants it.
  *
  * It goes through its sources in order and writes to the spool as bytes arrive, hashing them on the way. Readers follow at their own pace, up to the
  * held-back tail; their leaving stops nothing. When the digest is verified the tail goes out at once, and the blob is published behind their backs.
@@ -45,6 +45,8 @@ export class Fill {
   #began = false
   #answered = false
   #failure: Error | undefined
+  /** The last trouble that was logged: it need not be said twice. */
+  #noted: Error | undefined
 
   /** @param sizeBytes what a cached manifest says; undefined where none lists the blob */
   constructor(
@@ -244,6 +246,7 @@ export class Fill {
   }
 
   #noteTrouble(source: Source, kind: UpstreamErrorKind, error: Error): void {
+    this.#noted = error
     if (isRefusal(kind)) this.#refused.set(sourceName(source), error)
     const level = isRefusal(kind) ? 'info' : 'warn' // to be told no is no trouble
     this.#deps.log[level]('source failed', {
@@ -263,7 +266,7 @@ export class Fill {
       this.#progress.fail(failure)
       this.#changes.ring()
     }
-    const level = isRefusal(troubleOf(failure)) ? 'info' : 'error'
+    const level = failure === this.#noted ? 'debug' : 'error'
     if (!this.#stopping.signal.aborted)
       this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#progress.written, error: failure })
   }
@@ -277,7 +280,7 @@ export class Fill {
         spool.file.read(start, end, buffers, (offset) => this.#progress.beyond(offset)),
       close: () => {
         this.waiters--
-        void spool.file.release()
+        spool.file.release().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
       },
     }
   }

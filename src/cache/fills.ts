@@ -1,4 +1,4 @@
-/** All fills of the server: one per digest, a bounded number at once, background work behind clients' requests (design §4). */
+/** All fills of the server: one per digest, a bounded number at once, background work behind clients' requests. */
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'

@@ -1,4 +1,4 @@
-/** Lists: the tags of a repository, and what refers to a digest. The upstream's word while it answers in time, else the catalog's (design §3). */
+/** Lists: the tags of a repository, and what refers to a digest. The upstream's word while it answers in time, else the catalog's. */
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -55,7 +55,7 @@ export class Lists {
 
   /**
    * What refers to `subject`: from the upstream's referrers API; where it has none, from the fallback tag's index; proven absent: nothing.
-   * @throws OciError 404 where nobody could be asked and nothing is cached: clients fail on anything else (clients.md A.1.10)
+   * @throws OciError 404 where nobody could be asked and nothing is cached: clients fail on anything else
    */
   async referrers(registry: Registry, repository: Repository, subject: Digest, demand: Demand): Promise<ReferrersAnswer> {
     let trouble: Error | undefined

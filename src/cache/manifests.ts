@@ -1,5 +1,5 @@
 /**
- * Manifests: from the catalog, else from the store, else from the upstream (design §3). Content by digest never changes; a tag is answered from the
+ * Manifests: from the catalog, else from the store, else from the upstream. Content by digest never changes; a tag is answered from the
  * cache unless it is to be checked, and an upstream's trouble never takes away what is cached.
  */
 import { SingleFlight } from '../async/single-flight.ts'
@@ -44,7 +44,7 @@ export class Manifests {
   readonly #deps: ManifestsDeps
   readonly #fetches = new SingleFlight<Fetched>()
   readonly #checks = new SingleFlight<Confirmed>()
-  /** Orders what upstreams answer (design §3): 0 is what the store said. */
+  /** Orders what upstreams answer: 0 is what the store said. */
   #began = 0
 
   constructor(deps: ManifestsDeps) {
@@ -206,7 +206,7 @@ function parse(reference: Reference, answer: UpstreamManifest): Manifest {
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error
     throw new UpstreamError(
-      error.schema1 ? 'notFound' : 'corrupt', // schema 1 is as good as nothing (clients.md D.3)
+      error.schema1 ? 'notFound' : 'corrupt', // schema 1 is as good as nothing
       `${reference.registry} sent no usable manifest for ${formatReference(reference)}: ${error.message}`,
       { cause: error },
     )

@@ -1,4 +1,4 @@
-/** Completes images in the background, so that what was pulled once is there when the network is not (design §3). */
+/** Completes images in the background, so that what was pulled once is there when the network is not. */
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
@@ -6,6 +6,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Fills } from './fills.ts'
+import { type Source, sourceName } from './sources.ts'
 
 export type PrefetchDeps = {
   readonly catalog: Catalog
@@ -33,13 +34,16 @@ export class Prefetch {
     this.#deps = deps
   }
 
-  /** Queues what is missing of an image that a client asked for. */
-  complete(entry: ManifestEntry): void {
+  /**
+   * Queues what is missing of an image that a client asked for.
+   * @param source where the client asked for it; whoever supplied the manifest may not have the rest
+   */
+  complete(entry: ManifestEntry, source: Source = entry): void {
     const now = this.#deps.clock.monotonic()
     if (entry.kind !== 'image' || entry.attestation || (this.#lookAgainAt.get(entry) ?? now) > now) return
     this.#lookAgainAt.set(entry, now + LOOK_AGAIN_MS)
     const looking = this.#limiter
-      .run(() => this.#queueMissing(entry))
+      .run(() => this.#queueMissing(entry, source))
       .catch((error: unknown) => this.#deps.log.error('could not complete an image', { digest: entry.digest, error }))
       .finally(() => this.#looking.delete(looking))
     this.#looking.add(looking)
@@ -56,22 +60,23 @@ export class Prefetch {
     await Promise.all(this.#looking)
   }
 
-  async #queueMissing(entry: ManifestEntry): Promise<void> {
+  async #queueMissing(entry: ManifestEntry, { registry, repository }: Source): Promise<void> {
     const { fills } = this.#deps
-    const source = { registry: entry.registry, repository: entry.repository }
     let missing = 0
     let started = 0
     for (const { digest, foreign } of entry.blobs) {
       if (this.#stopped) return
       if (foreign || (fills.of(digest) === undefined && (await this.#isStored(digest)))) continue
       missing++
-      if (!fills.start(digest, source, 'background').joined) started++
+      const { fill, joined } = fills.start(digest, { registry, repository }, 'background')
+      fill.addSource({ registry: entry.registry, repository: entry.repository })
+      if (!joined) started++
     }
     if (missing === 0) this.#lookAgainAt.set(entry, Number.POSITIVE_INFINITY)
     if (started > 0)
       this.#deps.log.info('completing image in the background', {
         digest: entry.digest,
-        repository: `${source.registry}/${source.repository}`,
+        repository: sourceName({ registry, repository }),
         blobs: started,
       })
   }

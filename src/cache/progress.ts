@@ -1,4 +1,4 @@
-/** How far the bytes of a blob have come, and how far readers may go: the one thing that a fill and its readers share (design §4). */
+/** How far the bytes of a blob have come, and how far readers may go: the one thing that a fill and its readers share. */
 import { Changes } from '../async/changes.ts'
 
 /** Held back until the digest is verified, so that no wrong body is ever complete. */

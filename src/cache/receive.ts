@@ -1,4 +1,4 @@
-/** Takes a body from the network to a file: chunks are collected into one write while the last one is on its way (design §10). */
+/** Takes a body from the network to a file: chunks are collected into one write while the last one is on its way. */
 import type { Readable } from 'node:stream'
 import { UpstreamError } from '../upstream/error.ts'
 

@@ -1,9 +1,10 @@
 /**
- * Hashes blobs that this program did not write or that lost their mark, once, before their last bytes go out (design §5): an older program's store,
+ * Hashes blobs that this program did not write or that lost their mark, once, before their last bytes go out: an older program's store,
  * a copy without modes. A right one is marked; a wrong one is quarantined, and the next request fetches it again.
  */
 import { createHash } from 'node:crypto'
 import { Limiter } from '../async/limiter.ts'
+import { Lru } from '../async/lru.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFromHash } from '../oci/digest.ts'
 import type { ReadableBlob, ReadBuffers, Store, StoredBlob } from '../store/store.ts'
@@ -13,8 +14,10 @@ const CHUNK_BYTES = 1024 * 1024
 
 export class Verifications {
   readonly #running = new Map<Digest, Verification>()
-  /** One at a time: a re-hash keeps a thread and a disk busy (design §5). */
+  /** One at a time: a re-hash keeps a thread and a disk busy. */
   readonly #limiter = new Limiter(1)
+  /** Lengths of those found right in this run, for blobs whose manifests say something else each time. */
+  readonly #confirmed = new Lru<Digest, number>({ capacity: 1024 })
   readonly #stopping = new AbortController()
 
   constructor(
@@ -28,8 +31,14 @@ export class Verifications {
    * one may lie under its name by then.
    */
   async readable(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
+    if (blob.sizeBytes <= HELD_BACK_BYTES) return this.confirmed(digest, blob)
+    return gated(this.#join(digest, blob))
+  }
+
+  /** As `readable`, but hashed whole before anything goes out: undefined if it is wrong, whatever its length. Right ones are hashed once. */
+  async confirmed(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
+    if (this.#confirmed.get(digest) === blob.sizeBytes) return blob
     const verification = this.#join(digest, blob)
-    if (verification.blob.sizeBytes > HELD_BACK_BYTES) return gated(verification)
     try {
       if (await verification.right) return gated(verification)
     } catch (error) {
@@ -73,6 +82,7 @@ export class Verifications {
     try {
       const found = await this.#hash(digest, blob)
       if (found === digest) {
+        this.#confirmed.set(digest, blob.sizeBytes)
         await this.store.markVerified(digest)
         progress.markVerified()
         return true

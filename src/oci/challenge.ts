@@ -1,4 +1,4 @@
-/** `WWW-Authenticate`: every form that real registries send (clients.md D.16), read by a tokenizer (RFC 9110 11.6.1). */
+/** `WWW-Authenticate`: every form that real registries send, read by a tokenizer (RFC 9110 11.6.1). */
 
 export type Challenge = {
   /** Lower-cased: `basic`, `bearer`. */

@@ -12,7 +12,7 @@ export function isDigest(text: string): text is Digest {
   return DIGEST.test(text)
 }
 
-/** @throws OciError 400 DIGEST_INVALID for anything but lower-case sha256 and sha512 (clients.md D.8) */
+/** @throws OciError 400 DIGEST_INVALID for anything but lower-case sha256 and sha512 */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text
   throw new OciError(

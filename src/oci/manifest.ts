@@ -12,7 +12,7 @@ import {
   OCI_MANIFEST,
 } from './media-type.ts'
 
-/** Clients accept no more (clients.md D.12: c/image 4 MiB, containerd a little more). */
+/** Clients accept no more (c/image 4 MiB, containerd a little more). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 /** Deeper than any manifest. JSON.stringify overflows the stack at some thousand levels, and JSON.parse takes half a second for 4 MiB of them. */
@@ -27,7 +27,7 @@ export type Descriptor = {
   readonly mediaType: string
   readonly digest: Digest
   readonly sizeBytes: number
-  /** The registry is not expected to have it: clients go to `urls` (clients.md D.6). */
+  /** The registry is not expected to have it: clients go to `urls`. */
   readonly foreign: boolean
   readonly artifactType?: string
   readonly annotations?: Readonly<Record<string, string>>
@@ -88,7 +88,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string | null | un
   }
 }
 
-/** Made by BuildKit beside an image: nobody pulls its layers with the image (clients.md D.5). */
+/** Made by BuildKit beside an image: nobody pulls its layers with the image. */
 export function isAttestation(manifest: Manifest): boolean {
   return manifest.blobs.some((blob) => blob.mediaType === 'application/vnd.in-toto+json')
 }
@@ -121,15 +121,15 @@ function isTooDeep(source: string): boolean {
 }
 
 /**
- * What the manifest says of itself where it is a type we know, else the declared type, else what the shape says (clients.md §0.3). The same bytes have one type, whoever sent them: a wrong header of one registry must not follow them to the clients of another.
+ * What the manifest says of itself where it is a type we know, else the declared type if we know that, else what the shape says. The same bytes have one type, whoever sent them: a wrong header of one registry must not follow them to the clients of another.
  */
 function mediaTypeOf(json: Json, declared: string): string {
   const own = essence(text(json.mediaType))
   if (kindOfMediaType(own) !== undefined) return own
   if (kindOfMediaType(declared) !== undefined) return own === '' ? ociUnlessDocker(json, declared) : declared
-  const said = [declared, own].find(saysAnything)
-  if (said !== undefined) return said
-  return json.schemaVersion === 1 ? SCHEMA1 : (typeOfShape(json) ?? declared)
+  if (saysAnything(own)) return own
+  if (isSchema1(declared) || json.schemaVersion === 1) return SCHEMA1
+  return typeOfShape(json) ?? declared
 }
 
 /** Docker's types always name themselves, OCI's may leave it out (docker/distribution, image-spec): without a name it is OCI's, unless all in it is Docker's. */
@@ -157,7 +157,7 @@ function kindOfShape(json: Json): ManifestKind | undefined {
   return isObject(json.config) || Array.isArray(json.layers) ? 'image' : undefined
 }
 
-/** containerd refuses a body of one kind under the type of another (clients.md A.1.4). */
+/** containerd refuses a body of one kind under the type of another. */
 function contradicts(kind: ManifestKind, json: Json): boolean {
   const own = kindOfMediaType(essence(text(json.mediaType)))
   if (own !== undefined && own !== kind) return true

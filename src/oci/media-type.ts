@@ -6,7 +6,7 @@ export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json'
 export const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json'
 
-/** Sent with every manifest request upstream, whatever the client sent: less makes registries convert or refuse (clients.md D.1). */
+/** Sent with every manifest request upstream, whatever the client sent: less makes registries convert or refuse. */
 export const MANIFEST_ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, '*/*;q=0.1'].join(', ')
 
 export type ManifestKind = 'index' | 'image' | 'artifact'
@@ -24,12 +24,12 @@ export function kindOfMediaType(mediaType: string): ManifestKind | undefined {
   return KINDS.get(mediaType)
 }
 
-/** A signed schema 1 manifest does not hash to its digest and current clients refuse it (clients.md D.3). */
+/** A signed schema 1 manifest does not hash to its digest and current clients refuse it. */
 export function isSchema1(mediaType: string): boolean {
   return /^application\/vnd\.docker\.distribution\.manifest\.v1\+/.test(mediaType)
 }
 
-/** A `Content-Type` without its parameters, lower-cased: `; charset=utf-8` breaks crane (clients.md A.5). */
+/** A `Content-Type` without its parameters, lower-cased: `; charset=utf-8` breaks crane. */
 export function essence(contentType: string | null | undefined): string {
   return (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }

@@ -5,7 +5,7 @@ export type Registry = string & { readonly brand: 'Registry' }
 export type Repository = string & { readonly brand: 'Repository' }
 export type Tag = string & { readonly brand: 'Tag' }
 
-/** Docker Hub's names; clients use all of them for one registry (clients.md §0.1 (c)). */
+/** Docker Hub's names; clients use all of them for one registry. */
 const HUB_NAMES: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com'])
 export const DOCKER_HUB = 'docker.io' as Registry
 
@@ -68,7 +68,7 @@ export function parseTag(text: string): Tag {
   throw new OciError(400, 'MANIFEST_INVALID', `'${clip(text)}' is not a tag: want up to 128 letters, digits, '.', '_' and '-'`)
 }
 
-/** Tags that tools make for signatures and referrers, `sha256-<hex>[.sig…]` (clients.md D.11). */
+/** Tags that tools make for signatures and referrers, `sha256-<hex>[.sig…]`. */
 export function isMachineryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-[0-9a-f]{64}/.test(tag)
 }

@@ -1,6 +1,6 @@
 /**
  * The memory that bodies are sent through. A response starts with one small buffer and borrows two big ones from a bounded pool only while its
- * client takes the bytes as fast as they are read: so a fast client gets sendfile's speed, and a stalled one holds 64 KiB (design §4, §10).
+ * client takes the bytes as fast as they are read: so a fast client gets sendfile's speed, and a stalled one holds 64 KiB.
  */
 import type { ReadBuffers } from '../store/store.ts'
 

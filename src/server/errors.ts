@@ -1,4 +1,4 @@
-/** The one table that turns what went wrong upstream into a status and a code (design §3); nobody types a status twice. */
+/** The one table that turns what went wrong upstream into a status and a code; nobody types a status twice. */
 import { type ErrorCode, OciError } from '../oci/error.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 
@@ -44,7 +44,7 @@ export function toOciError(error: unknown, asked: Asked): OciError | undefined {
 
 /**
  * Referrers and the tags that tools keep signatures under: clients take any failure but "not found" for a failed pull, so that is what
- * they are told of every trouble upstream (clients.md A.1.10).
+ * they are told of every trouble upstream.
  */
 export function machineryError(error: unknown): unknown {
   if (error instanceof UpstreamError || (error instanceof OciError && error.code === 'NAME_UNKNOWN')) {

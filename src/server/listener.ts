@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 
-/** Longer than any client keeps an idle connection (clients.md §0.7: BuildKit, 120 s), so that none writes into a closing one. */
+/** Longer than any client keeps an idle connection (BuildKit, 120 s), so that none writes into a closing one. */
 const KEEP_ALIVE_MS = 130_000
 /** From a request's first byte to the end of its headers. */
 const HEADERS_MS = 20_000

@@ -11,6 +11,7 @@ import { OCI_INDEX } from '../oci/media-type.ts'
 import { isMachineryTag } from '../oci/name.ts'
 import { decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
+import { UpstreamError } from '../upstream/error.ts'
 import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
 import { type Asked, isStorageError, machineryError, toOciError } from './errors.ts'
@@ -99,7 +100,7 @@ export class PullApi {
       etag: etagOf(entry.digest),
       ...statusHeaders(status),
     }
-    if (isGet) this.#deps.cache.prefetch?.complete(entry)
+    if (isGet) this.#deps.cache.prefetch?.complete(entry, source)
     if (noneMatchHits(req.headers['if-none-match'], entry.digest)) res.writeHead(304, headers).end()
     else if (bytes === undefined) res.writeHead(200, { ...headers, 'content-length': entry.sizeBytes }).end()
     else writeBody(res, 200, headers, bytes)
@@ -215,9 +216,18 @@ export class PullApi {
     }
     res.setHeader('cache-status', cacheStatusOfError(error))
     const known = toOciError(error, askedOf(route))
-    if (isStorageError(error)) this.#deps.log.error('the store failed', { method: req.method, url: req.url, error })
-    if (known === undefined) this.#deps.log.error('bug: unexpected error', { method: req.method, url: req.url, error, bug: true })
+    this.#logFailure(req, error, route, known)
     writeError(res, known ?? new OciError(500, 'UNAVAILABLE', 'an unexpected error, noted in the server log'))
+  }
+
+  /** What clients show of an answer is its status, so that the reason has to be here. Of a blob its fill has said it. */
+  #logFailure({ method, url }: IncomingMessage, error: unknown, route: Route, known: OciError | undefined): void {
+    const { log } = this.#deps
+    if (known === undefined) log.error('bug: unexpected error', { method, url, error, bug: true })
+    else if (isStorageError(error)) log.error('the store failed', { method, url, error })
+    else if (error instanceof UpstreamError && route.kind !== 'blob') {
+      log[error.kind === 'notFound' ? 'info' : 'warn']('upstream failed', { method, url, kind: error.kind, error })
+    }
   }
 }
 
@@ -226,7 +236,7 @@ function statusHeaders(status: CacheStatus): OutgoingHttpHeaders {
   return warning === undefined ? { 'cache-status': formatCacheStatus(status) } : { 'cache-status': formatCacheStatus(status), warning }
 }
 
-/** One of them: containerd asks for several types at once (clients.md A.1.10). */
+/** One of them: containerd asks for several types at once. */
 function hasArtifactType(descriptor: unknown, artifactTypes: readonly string[]): boolean {
   const { artifactType } = (descriptor ?? {}) as { artifactType?: unknown }
   return typeof artifactType === 'string' && artifactTypes.includes(artifactType)

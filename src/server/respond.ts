@@ -22,7 +22,7 @@ export function writeError(res: ServerResponse, error: OciError): void {
 }
 
 /**
- * Ends an answer short of its length, so that it looks cut: FIN, which clients resume from, and not RST, on which they give up (clients.md §0.7).
+ * Ends an answer short of its length, so that it looks cut: FIN, which clients resume from, and not RST, on which they give up.
  * Unread request bytes would turn the one into the other.
  */
 export function endShort(req: IncomingMessage, res: ServerResponse): void {

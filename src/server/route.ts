@@ -1,5 +1,5 @@
 /**
- * What a path asks for. Five shapes arrive from real configurations (clients.md §0.1); they differ in where the host stands, which
+ * What a path asks for. Five shapes arrive from real configurations; they differ in where the host stands, which
  * `which-registry.ts` sorts out. Names are greedy: a repository may have components called `blobs`, `manifests`, `tags` or `v2`.
  */
 

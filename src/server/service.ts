@@ -38,6 +38,7 @@ export async function startService({ config, clock, log, version }: ServiceDeps)
     clock,
     onWait: (holder) => log.error('waiting for the store: another process holds it', { imagePath: config.imagePath, ...holder }),
   })
+  await store.removeLeftovers()
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
   const { registries, allowUnconfigured, pullTimeoutMs } = config
   const userAgent = `ociregistry/${version}`
@@ -76,7 +77,7 @@ function namesOf(config: Config): RegistryNames {
   return { configured, defaultNs: configured.get(config.defaultNs) ?? config.defaultNs }
 }
 
-/** How clients may spell this very server: an `ns` that says so names no upstream (design §3). */
+/** How clients may spell this very server: an `ns` that says so names no upstream. */
 function ownAddresses(port: number): ReadonlySet<string> {
   const addresses = Object.values(networkInterfaces()).flatMap((list) =>
     (list ?? []).map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address)),

@@ -1,5 +1,5 @@
 /**
- * Which registry a request names, and which repository there (design §3): `?ns=` wins; then a first path segment that is a host; then a
+ * Which registry a request names, and which repository there: `?ns=` wins; then a first path segment that is a host; then a
  * `/<host>/v2/` prefix; then `X-Registry`; then the default. A decision without I/O.
  */
 import { OciError } from '../oci/error.ts'

@@ -1,4 +1,4 @@
-/** Replaces small files so that a crash at any instant leaves the old one or the new one, whole (design §5). */
+/** Replaces small files so that a crash at any instant leaves the old one or the new one, whole. */
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
 /**
- * The Store in a directory (design §5):
+ * The Store in a directory:
  *
  *   blobs/<hex>     configs and layers; mode 0444 once this program has verified them
  *   img/<hex>       image manifests, one JSON record each
@@ -17,7 +17,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
-import { DirectorySync, writeFileAtomically } from './atomic-write.ts'
+import { DirectorySync, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
 import { changeMode, closeFile, errorCode, isMissing, openFile, removeFile, SharedFile, statFile, syncFile } from './file.ts'
 import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory } from './record.ts'
 import type { Available, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from './store.ts'
@@ -27,7 +27,7 @@ const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
 
 const VERIFIED_MODE = 0o444
 const ANY_WRITE = 0o222
-/** More would keep libuv's threads from reading (design §5). */
+/** More would keep libuv's threads from reading. */
 const BIG_SYNCS_AT_ONCE = 2
 /** Small files that are read before other work gets its turn. */
 const FILES_PER_TURN = 64
@@ -62,6 +62,13 @@ export class DirectoryStore implements Store {
       }
     }
     return new DirectoryStore(root, log)
+  }
+
+  /** Clears away what writes left that a crash cut short. Only for the holder of the store's lock: to others these files may be alive. */
+  async removeLeftovers(): Promise<void> {
+    for (const { path } of Object.values(this.#syncs)) {
+      for (const name of await readdir(path)) if (name.startsWith(TEMPORARY_PREFIX)) await removeFile(join(path, name))
+    }
   }
 
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
@@ -151,7 +158,7 @@ export class DirectoryStore implements Store {
 
   /**
    * Reads small files one by one, synchronously: thirty thousand take a third of a second so, and several times as long through
-   * the thread pool (design §10). Other work gets its turn in between.
+   * the thread pool. Other work gets its turn in between.
    */
   async *#listFiles<T>(directory: string, decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
     let inTurn = 0
@@ -192,7 +199,7 @@ export class DirectoryStore implements Store {
       if (isMissing(error)) return
       throw error
     }
-    this.log.warn('damaged file moved to quarantine', { file: path, quarantine: target, why })
+    this.log.error('damaged file moved to quarantine', { file: path, quarantine: target, why })
   }
 
   /** Durable first, then marked: a crash must not leave the mark on bytes that never reached the disk. */

@@ -57,7 +57,7 @@ export function errorCode(error: unknown): string | undefined {
 
 /**
  * The bytes of an open file from `start` to `end` (exclusive). The next chunk is read while the caller uses the last one, where `buffers`
- * lends a second buffer for that: as fast as sendfile, and two buffers are all it ever holds (design §10).
+ * lends a second buffer for that: as fast as sendfile, and two buffers are all it ever holds.
  * @throws Error if the file ends before `end`
  */
 export async function* readChunks(

@@ -1,5 +1,5 @@
 /**
- * The lock of a store: a Unix socket that its holder listens on (design §5). Whoever accepts a connection holds the store and says who it is;
+ * The lock of a store: a Unix socket that its holder listens on. Whoever accepts a connection holds the store and says who it is;
  * a refused connection is a leftover. So it works in containers, across restarts and whatever process ids mean.
  *
  * Nobody but its holder ever moves or removes a live socket. A leftover is succeeded instead: who finds `lock` dead links its own socket under a

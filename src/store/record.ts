@@ -1,5 +1,5 @@
 /**
- * The record formats on disk (design §5): one JSON object per manifest in the form the Go program reads and writes, one per reference in ours.
+ * The record formats on disk: one JSON object per manifest in the form the Go program reads and writes, one per reference in ours.
  * Text in, values out; no file is touched here.
  */
 import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../oci/digest.ts'
@@ -18,7 +18,7 @@ export class RecordError extends Error {
 
 type Json = { readonly [key: string]: unknown }
 
-/** `type` numbers and the keys of the parsed copy, as the Go program has them (ociregistry.md §4.2); the value is its empty object. */
+/** `type` numbers and the keys of the parsed copy, as the Go program has them; the value is its empty object. */
 const GO_TYPES: readonly { readonly mediaType: string; readonly key: string; readonly empty: Json }[] = [
   { mediaType: DOCKER_LIST, key: 'v2.docker.manifestList', empty: { schemaVersion: 0, mediaType: '', manifests: null } },
   { mediaType: DOCKER_MANIFEST, key: 'v2.docker.manifest', empty: { schemaVersion: 0, config: {}, layers: null } },

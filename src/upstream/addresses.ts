@@ -1,4 +1,4 @@
-/** Which addresses this server connects to: clients choose names, so that a name must not lead into the machine it runs on (design §3). Pure. */
+/** Which addresses this server connects to: clients choose names, so that a name must not lead into the machine it runs on. Pure. */
 import { isIPv4, isIPv6 } from 'node:net'
 
 /** `unspecified` is what is nobody's address: 0.0.0.0/8, 240.0.0.0/4, broadcast, `::`. */

@@ -1,4 +1,4 @@
-/** What to write into the configuration so that a registry can be pulled from: said where a pull fails for want of it (design §3). */
+/** What to write into the configuration so that a registry can be pulled from: said where a pull fails for want of it. */
 import type { Log } from '../observe/log.ts'
 
 /** What an entry can cure. */

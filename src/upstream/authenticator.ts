@@ -1,4 +1,4 @@
-/** Decides what `Authorization` a request gets: none, a password or a token, and only where design §6 allows it. */
+/** Decides what `Authorization` a request gets: none, a password or a token and to whom: the registry's own origin, and the realm that it names over TLS. */
 import { Lru } from '../async/lru.ts'
 import type { Challenge } from '../oci/challenge.ts'
 import type { Repository } from '../oci/name.ts'

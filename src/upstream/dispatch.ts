@@ -1,4 +1,4 @@
-/** One request through undici's dispatcher, its body as a plain `Readable`: half the CPU of `fetch` (design §10). */
+/** One request through undici's dispatcher, its body as a plain `Readable`: half the CPU of `fetch`. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'

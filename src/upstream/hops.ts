@@ -1,4 +1,4 @@
-/** Requests along redirects: followed by hand, at most ten, never to less protection than the registry has (design §6). Explains what fails. */
+/** Requests along redirects: followed by hand, at most ten, never to less protection than the registry has. Explains what fails. */
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
@@ -56,7 +56,7 @@ export class Hops {
   }
 
   /**
-   * The answer at the end of the redirects. Where they lead is forgotten: signed links live for minutes (clients.md D.13).
+   * The answer at the end of the redirects. Where they lead is forgotten: signed links live for minutes.
    * @param send answers for one URL; decides by its origin what that may see
    */
   async follow(start: URL, send: (url: URL) => Promise<Answer>): Promise<Answer> {
@@ -122,7 +122,7 @@ export class Hops {
 
   #adviceOn({ kind, reason }: Failure, problem: string, peer: Peer, url: URL): string | undefined {
     const { advice } = this.#options
-    // what the registry sends us to can be given a CA by its entry (design §6), but nothing else
+    // what the registry sends us to can be given a CA by its entry, but nothing else
     if (reason !== undefined && (peer === 'own' || reason === 'unknownIssuer')) return advice.against(reason, problem)
     return kind === 'unreachable' && peer === 'own' && url.port === '' ? advice.plainHttpHint : undefined
   }

@@ -1,4 +1,4 @@
-/** Looks names up: few at once and each name once, since every look-up holds a thread of libuv that reading files needs too (design §5). */
+/** Looks names up: few at once and each name once, since every look-up holds a thread of libuv that reading files needs too. */
 import { promises as dns, type LookupAddress } from 'node:dns'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from './error.ts'

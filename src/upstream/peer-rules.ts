@@ -1,4 +1,4 @@
-/** Whom one registry's connections may reach, and with what TLS: the registry itself, and those that it sends us to (design §3, §6). */
+/** Whom one registry's connections may reach, and with what TLS: the registry itself, and those that it sends us to. */
 import type { RegistryConfig } from '../config/config.ts'
 import { type AddressClass, classify } from './addresses.ts'
 import type { Advice } from './advice.ts'

@@ -26,7 +26,7 @@ export class Realm {
     this.#options = options
   }
 
-  /** GET, which all realms understand, unlike POST (clients.md D.16). Shared by all who wait for the token: none of their signals ends it. */
+  /** GET, which all realms understand, unlike POST. Shared by all who wait for the token: none of their signals ends it. */
   ask(url: URL, question: TokenQuestion): Promise<Buffer> {
     const { clock, timeoutMs } = this.#options
     const timeoutError = (): UpstreamError =>

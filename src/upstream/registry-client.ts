@@ -169,7 +169,7 @@ function blobQuestion(repository: Repository, digest: Digest, signal: AbortSigna
   return { what: `blob ${repository}@${digest}`, repository, path: `${repository}/blobs/${digest}`, bulk: true, signal }
 }
 
-/** Whatever is encoded is not the bytes that the digest names (clients.md D.14). */
+/** Whatever is encoded is not the bytes that the digest names. */
 function refuseEncoding(answer: Answer): void {
   const encoding = answer.header('content-encoding')?.trim().toLowerCase() ?? ''
   if (encoding === '' || encoding === 'identity') return

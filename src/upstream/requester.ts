@@ -63,7 +63,7 @@ export class Requester {
     return this.#hops.send({ peer, url, method, bulk, bodyError, headers }, signal)
   }
 
-  /** Some real 401s have no challenge; the one of `/v2/` counts then (GCR, clients.md D.16). Only the registry itself is asked. */
+  /** Some real 401s have no challenge; the one of `/v2/` counts then (GCR). Only the registry itself is asked. */
   async #challengesOfPing(url: URL, signal: AbortSignal): Promise<Challenge[]> {
     if (url.origin !== this.#origin.origin) return []
     const ping = new URL('/v2/', url)

@@ -1,4 +1,4 @@
-/** Bearer tokens of one registry: asked for once, kept until shortly before they expire (clients.md D.16). */
+/** Bearer tokens of one registry: asked for once, kept until shortly before they expire. */
 
 import { Lru } from '../async/lru.ts'
 import { SingleFlight } from '../async/single-flight.ts'

@@ -13,7 +13,7 @@ import { isClosedUnderRequest } from './failure.ts'
 
 /**
  * Whom a request goes to: the registry's own origin (and a realm on its host), or whom it sends us to. They share no connection:
- * client certificate, unverified TLS and the exemption of its address are for its own alone (design §6).
+ * client certificate, unverified TLS and the exemption of its address are for its own alone.
  */
 export type Peer = 'own' | 'other'
 

@@ -1,4 +1,4 @@
-/** Whose certificates are believed: the operating system's store, or a bundle of one's own (design §6). Read on first use. */
+/** Whose certificates are believed: the operating system's store, or a bundle of one's own. Read on first use. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'

@@ -24,11 +24,11 @@ export type UpstreamBlob = {
 export interface Upstream {
   readonly registry: Registry
   getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest>
-  /** The digest behind a tag by HEAD, which rate limits do not count (clients.md D.15); undefined where the answer names none. */
+  /** The digest behind a tag by HEAD, which rate limits do not count; undefined where the answer names none. */
   headManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<Digest | undefined>
   /** @param offset of the first byte wanted, through a `Range` request if it is not 0 */
   openBlob(repository: Repository, digest: Digest, offset: number, signal?: AbortSignal): Promise<UpstreamBlob>
-  /** The size of a blob, by `GET` with `Range: bytes=0-0` (clients.md D.10: some registries refuse HEAD). */
+  /** The size of a blob, by `GET` with `Range: bytes=0-0` (some registries refuse HEAD). */
   blobSize(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<number>
   /** All tags, every page, in the upstream's order. */
   listTags(repository: Repository, signal?: AbortSignal): Promise<string[]>

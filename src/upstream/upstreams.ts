@@ -1,4 +1,4 @@
-/** The upstreams of a server: one per registry, for those that are configured and for those that clients name (design §3). */
+/** The upstreams of a server: one per registry, for those that are configured and for those that clients name. */
 import { Lru } from '../async/lru.ts'
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
@@ -31,7 +31,7 @@ export type UpstreamsOptions = {
   readonly budgets?: Partial<Budgets>
 }
 
-/** Where Docker Hub lives if nobody says otherwise (clients.md D.16). */
+/** Where Docker Hub lives if nobody says otherwise. */
 const HUB_ADDRESS = 'registry-1.docker.io'
 
 export class Upstreams implements UpstreamDirectory {

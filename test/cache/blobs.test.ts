@@ -6,6 +6,7 @@ import type { BlobAnswer } from '../../src/cache/blobs.ts'
 import { HELD_BACK_BYTES } from '../../src/cache/progress.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { OciError } from '../../src/oci/error.ts'
+import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import type { Store, StoredBlob } from '../../src/store/store.ts'
 import { Gate, NEVER, Tap } from '../support/scripted-upstream.ts'
 import {
@@ -368,6 +369,35 @@ cacheTest('A verified blob is not hashed again', async (ground) => {
   await plant(ground, digest, BIG)
   await chmod(ground.blobPath(digest), 0o444)
   await assertServes(blobs.open(digest, source(), ANY), BIG, HIT)
+})
+
+for (const content of [SMALL, BIG]) {
+  cacheTest(
+    `A blob of ${content.byteLength} bytes that a copy cut short, read-only as it is, is fetched again before anybody sees it`,
+    async (ground) => {
+      const { blobs, manifests } = await ground.start()
+      const { layers } = ground.hub().content.addImage('some/app', '1', { layers: [content] })
+      await manifests.get(ref('quay.io/some/app:1'), ANY, true)
+      const digest = layers[0] as Digest
+      await plant(ground, digest, content.subarray(0, content.byteLength - 1))
+      await chmod(ground.blobPath(digest), 0o444)
+      await assertServes(blobs.open(digest, source(), ANY), content, MISS)
+      assert.equal((await ground.files('quarantine')).length, 1)
+      await ground.stored(digest)
+    },
+  )
+}
+
+cacheTest('A blob that is right is served, though its manifest gives it another length, and is hashed for that once', async (ground) => {
+  const { blobs, manifests } = await ground.start()
+  const digest = digestOf(BIG)
+  const lies = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: { mediaType: 'x/y', digest, size: 1 }, layers: [] }
+  ground.hub().content.addManifest('some/app', '1', Buffer.from(JSON.stringify(lies)), OCI_MANIFEST)
+  await manifests.get(ref('quay.io/some/app:1'), ANY, true)
+  await plant(ground, digest, BIG)
+  await assertServes(blobs.open(digest, source(), ANY), BIG, HIT)
+  await assertServes(blobs.open(digest, source(), ANY), BIG, HIT)
+  assert.deepEqual(await ground.files('quarantine'), [])
 })
 
 cacheTest('A blob that somebody deletes while the server runs is fetched again', async (ground) => {

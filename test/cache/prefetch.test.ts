@@ -47,6 +47,24 @@ cacheTest(
 )
 
 cacheTest(
+  'An image is completed from where the client asked for it, where the supplier of its manifest has no layers',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub('quay.io').content.addImage('some/app', '1', { layers: LAYERS })
+    const image = await cache.manifests.get(ref('quay.io/some/app:1'), ANY, true)
+    for (const digest of [config, ...layers]) {
+      const stored = ground.hub('quay.io').content.blob(undefined, digest)
+      assert.ok(stored)
+      ground.hub('ghcr.io').content.addBlob(Buffer.concat([...stored.read(0, stored.sizeBytes)]))
+      ground.hub('quay.io').content.removeBlob(digest)
+    }
+    cache.prefetch?.complete(image.entry, source('ghcr.io', 'other/name'))
+    await assertComplete(ground, [config, ...layers])
+  },
+  ON,
+)
+
+cacheTest(
   'A HEAD completes nothing',
   async (ground) => {
     const cache = await ground.start()

@@ -4,7 +4,7 @@ import { type Challenge, parseChallenges } from '../../src/oci/challenge.ts'
 
 const bearer = (params: Record<string, string>): Challenge => ({ scheme: 'bearer', params })
 
-// the forms of clients.md D.16, then what breaks parsers that split at commas
+// the forms that real registries send, then what breaks parsers that split at commas
 const cases: [title: string, header: string, wanted: Challenge[]][] = [
   [
     'Docker Hub',

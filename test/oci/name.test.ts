@@ -103,7 +103,7 @@ const segments: [string, boolean][] = [
   ['localhost:5000', true],
   ['[::1]:5000', true],
   ['127.0.0.1', true],
-  ['library.dotted', true], // a legal component, and a host all the same: design §3
+  ['library.dotted', true], // a legal component, and a host all the same
   ['library', false],
   ['localhost', false],
   ['a_b.c', false],

@@ -4,7 +4,7 @@ import { type ContentRange, decideRange, parseContentRange, type RangeDecision, 
 
 type Case = [header: string | undefined, size: number, want: RangeDecision]
 
-// The blob that the OCI conformance suite asks for (clients.md C.5)
+// The blob that the OCI conformance suite asks for
 const conformance: Case[] = [
   ['bytes=500-1499', 2048, { start: 500, end: 1499 }],
   ['bytes=500-', 2048, { start: 500, end: 2047 }],
@@ -14,7 +14,7 @@ const conformance: Case[] = [
   ['bytes=5000-10000', 2048, 'unsatisfiable'],
 ]
 
-// What clients send (clients.md E.9 and A.1.7)
+// What clients send
 const clients: Case[] = [
   ['bytes=0-', 2048, { start: 0, end: 2047 }], // containerd 2.1: the first chunk
   ['bytes=512-', 2048, { start: 512, end: 2047 }], // containerd 2.1: a later chunk

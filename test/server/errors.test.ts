@@ -4,7 +4,7 @@ import { OciError } from '../../src/oci/error.ts'
 import { type Asked, machineryError, toOciError } from '../../src/server/errors.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/error.ts'
 
-/** The table of design §3; `notFound` has a code for each thing that is asked for. */
+/** The whole table; `notFound` has a code for each thing that is asked for. */
 const TABLE: Readonly<Record<UpstreamErrorKind, readonly [status: number, code: string]>> = {
   notFound: [404, 'MANIFEST_UNKNOWN'],
   denied: [403, 'DENIED'],
@@ -29,7 +29,7 @@ for (const kind of KINDS) {
       const error = toOciError(new UpstreamError(kind, 'why'), asked)
       assert(error instanceof OciError)
       assert.deepEqual([error.status, error.code, error.message], [status, code, 'why'])
-      // never a 401, never a challenge, never what makes clients hammer (clients.md A.9)
+      // never a 401, never a challenge, never what makes clients hammer
       assert(![401, 408, 429].includes(error.status))
       assert(!('www-authenticate' in error.headers))
       assert.equal('retry-after' in error.headers, status === 503)

@@ -1,5 +1,6 @@
 /** What is cached is served from the cache: the upstream is not asked, and need not be there. */
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import type { Digest } from '../../src/oci/digest.ts'
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
@@ -311,7 +312,8 @@ test('tags and referrers: Cache-Status and Warning say where a list came from', 
 
 test('a file that somebody deletes while the server runs is a miss, and fetched again', async (t) => {
   const { hub, server, layer } = await pulled(t)
-  const { rm } = await import('node:fs/promises')
+  const published = () => server.log.lines.some(({ message, fields }) => message === 'blob stored' && fields.digest === layer.digest)
+  await eventually('it is published: nobody joins its fill any more', published)
   await rm(`${server.imagePath}/blobs/${layer.digest.slice(7)}`)
   assertBlob(await server.get(`${NAME}/blobs/${layer.digest}`), layer, { cache: MISS })
   await server.settled()

@@ -7,7 +7,7 @@ const TAGS = ['1', '2', '3', 'A', 'a', 'b']
 
 const cases: [n: string | null, last: string | null, want: Page][] = [
   [null, null, { tags: TAGS, more: false }],
-  // distribution-spec, "Listing Tags" (clients.md C.2)
+  // distribution-spec, "Listing Tags"
   ['2', null, { tags: ['1', '2'], more: true }],
   ['6', null, { tags: TAGS, more: false }],
   ['5', null, { tags: TAGS.slice(0, 5), more: true }],

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
-import { redirect } from '../support/fake-registry-faults.ts'
+import { redirect, status } from '../support/fake-registry-faults.ts'
 import { entry, startServer } from '../support/server.ts'
 import { assertError, assertManifest, HIT, MISS } from '../wire/answers.ts'
 
@@ -203,4 +203,21 @@ test('a registry that sends a manifest under a wrong type does not spoil it for 
   for (const cache of [MISS, HIT]) {
     assertManifest(await server.get('/v2/alpine/manifests/3'), { digest, mediaType: OCI_MANIFEST, bytes }, { cache })
   }
+})
+
+test('why a pull failed is in the log, since clients show only the status', async (t) => {
+  const hub = await startFakeRegistry(t)
+  const server = await startServer(t, { registries: [entry(hub, 'docker.io')] })
+  hub.fault({ match: { repository: 'library/alpine' }, do: [status(503)] })
+  await server.get('/v2/library/alpine/manifests/3')
+  await server.get('/v2/library/none/manifests/3')
+  const lines = server.log.lines.filter(({ message }) => message === 'upstream failed')
+  assert.deepEqual(
+    lines.map(({ level, fields }) => [level, fields.kind]),
+    [
+      ['warn', 'failed'],
+      ['info', 'notFound'],
+    ],
+  )
+  assert.match(String(lines[0]?.fields.error), /docker\.io.*503/)
 })

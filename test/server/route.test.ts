@@ -21,12 +21,12 @@ const tags = (name: string, prefix?: string): Route => ({ kind: 'tags', prefix, 
 
 const cases: [path: string, want: Route][] = [
   ['/', { kind: 'root' }],
-  // clients.md §0.2: with and without the slash, with and without a prefix
+  // With and without the slash, with and without a prefix
   ['/v2/', { kind: 'ping' }],
   ['/v2', { kind: 'ping' }],
   ['/docker.io/v2/', { kind: 'ping' }],
   ['/docker.io/v2', { kind: 'ping' }],
-  // what the five shapes of clients.md §0.1 leave for `which-registry.ts`
+  // what the five shapes leave for `which-registry.ts`
   ['/v2/library/alpine/manifests/3', manifest('library/alpine', '3')],
   ['/v2/docker.io/library/alpine/manifests/3', manifest('docker.io/library/alpine', '3')],
   ['/docker.io/v2/library/alpine/manifests/3', manifest('library/alpine', '3', 'docker.io')],
@@ -37,7 +37,7 @@ const cases: [path: string, want: Route][] = [
   ['/quay.io/v2/a/referrers/sha256:00', referrers('a', 'sha256:00', 'quay.io')],
   ['/v2/a/tags/list', tags('a')],
   ['/quay.io/v2/a/tags/list', tags('a', 'quay.io')],
-  // names are greedy (clients.md §0.1 g)
+  // names are greedy
   ['/v2/manifests/manifests/manifests', manifest('manifests', 'manifests')],
   ['/v2/blobs/blobs/sha256:00', blob('blobs', 'sha256:00')],
   ['/v2/a/blobs/b/manifests/1', manifest('a/blobs/b', '1')],

@@ -50,7 +50,7 @@ for (const [what, text] of damages) {
       assert.match(quarantined, new RegExp(`^${directory}-${A64}-\\d+-[0-9a-f]{8}$`))
       assert.equal(await readFile(join(path, 'quarantine', quarantined), 'utf8'), text)
       assert.equal(log.lines.length, 1)
-      assert.equal(log.lines[0]?.level, 'warn')
+      assert.equal(log.lines[0]?.level, 'error')
       assert.equal(log.lines[0]?.fields.file, file)
       assert.equal(log.lines[0]?.fields.quarantine, join(path, 'quarantine', quarantined))
       assert.ok(!(await readdir(join(path, directory))).includes(A64))

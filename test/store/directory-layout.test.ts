@@ -210,3 +210,13 @@ test('A store whose directories are deleted while it runs goes on storing', asyn
   assert.deepEqual(await listed(store.listRecords()), [recordOf('quay.io/team/app:v1')])
   assert.deepEqual(await listed(store.listRefs()), [refOf('quay.io/team/app:v1')])
 })
+
+test('What a crash left of a write is cleared away, and nothing else', async (t) => {
+  const path = await temporaryDirectory(t)
+  const store = await DirectoryStore.open(path, new MemoryLog())
+  for (const name of ['img/.tmp-0011', 'refs/.tmp-aabb', 'blobs/.tmp-ccdd', 'refs/.stfolder', 'pulls/old.tar'])
+    await writeFile(join(path, name), 'x')
+  await store.removeLeftovers()
+  const left = (await readdir(path, { recursive: true })).filter((name) => name.includes('/')).sort()
+  assert.deepEqual(left, ['pulls/old.tar', 'refs/.stfolder'])
+})

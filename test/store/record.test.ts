@@ -21,7 +21,7 @@ process.env.TZ = 'Europe/Berlin' // two hours ahead in summer, one in winter: lo
 const FILE_TIME_MS = Date.UTC(2026, 5, 1, 10, 0, 0)
 const A64 = 'a'.repeat(64)
 
-/** The example of ociregistry.md §4.3, which the Go program wrote. */
+/** A record in the form that the Go program writes. */
 const GO_MANIFEST =
   '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:dac1d7cfa95021764849fd102524e141488c5e3a90f861dbb5a12d9ac8584f85","size":5}]}'
 const GO_NAME = '042190ac6aca1a704e70a62706e50adbb620db197a494e3d2cf00bd4f7bbece8'

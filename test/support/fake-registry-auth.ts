@@ -1,4 +1,4 @@
-/** The authentication of a fake registry: every challenge form of clients.md D.16, and the realm that hands out tokens. */
+/** The authentication of a fake registry: every challenge form that real registries send, and the realm that hands out tokens. */
 import { randomUUID } from 'node:crypto'
 import type { SeenRequest } from './fake-registry-ledger.ts'
 import { errorReply, jsonReply, type Reply, reply } from './fake-registry-reply.ts'

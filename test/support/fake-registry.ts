@@ -177,7 +177,7 @@ export class FakeRegistry {
     const { realmOf = this.auth, referrers = true, pageSize = 1000 } = this.#options
     if (request.kind === 'token' && realmOf !== undefined) return realmOf.token(request)
     if (request.path.startsWith('/cdn/')) {
-      // as S3 does: a signed link and a credential are one too many (clients.md D.13)
+      // as S3 does: a signed link and a credential are one too many
       if (request.headers.authorization !== undefined) return errorReply(400, 'INVALID', 'Only one auth mechanism allowed')
     } else {
       const refusal = this.auth?.guard(request, this.origin)

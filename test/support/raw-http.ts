@@ -1,7 +1,7 @@
 /** HTTP on a raw socket: requests go out byte for byte as a test writes them, answers come back with every header line and the way they ended. */
 import { connect as connectTcp, type Socket } from 'node:net'
 
-/** How the other side ended a connection: `fin` is an orderly end, `rst` an abort that clients give up on (clients.md §0.7). */
+/** How the other side ended a connection: `fin` is an orderly end, `rst` an abort that clients give up on. */
 export type Ending = 'fin' | 'rst'
 
 export type RawResponse = {

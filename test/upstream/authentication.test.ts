@@ -1,4 +1,4 @@
-/** Challenges and credentials: every row of clients.md D.16, and where a credential must never go. */
+/** Challenges and credentials: every form that real registries send, and where a credential must never go. */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ function asked(realm: FakeRegistry): [query: string, authorization: string | und
 
 const OWN_SCOPE = 'repository:team/app:pull'
 
-// clients.md D.16, a row each. `query`: what the realm must be asked
+// A registry each. `query`: what the realm must be asked
 const rows: [registry: string, auth: AuthOptions, credentials: RegistryConfig['auth'] | undefined, query: string | undefined][] = [
   ['Docker Hub, anonymous', { scheme: 'bearer', service: 'registry.docker.io', expiresInSeconds: 300 }, undefined, `service=registry.docker.io&scope=${OWN_SCOPE}`],
   ['Docker Hub, with a user', { scheme: 'bearer', service: 'registry.docker.io', users: USERS, anonymous: true }, ANN, `service=registry.docker.io&scope=${OWN_SCOPE}`],

@@ -1,4 +1,4 @@
-/** Clients choose names: none of them, and nothing behind them, may lead into the machine that this server runs on (design §3). */
+/** Clients choose names: none of them, and nothing behind them, may lead into the machine that this server runs on. */
 import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
 import { type TestContext, test } from 'node:test'

@@ -1,4 +1,4 @@
-/** What an answer must be, to the last header line (clients.md §0.3 to §0.6): nothing missing, nothing that should not be there. */
+/** What an answer must be, to the last header line: nothing missing, nothing that should not be there. */
 import assert from 'node:assert/strict'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { RawResponse } from '../support/raw-http.ts'

@@ -65,7 +65,7 @@ for (const range of ['bytes=0-9,20-29', 'bytes=0-9, 20-29', 'bytes=0-0,-1', 'byt
   })
 }
 
-// c/image fails for good on a type that it cannot parse by, so it is derived where the upstream does not say it (clients.md §0.3)
+// c/image fails for good on a type that it cannot parse by, so it is derived where the upstream does not say it
 for (const vague of [undefined, 'text/plain', 'application/json', 'application/octet-stream', 'text/plain; charset=utf-8']) {
   test(`podman gets the real media type where the upstream says ${vague}`, async (t) => {
     const { quay, server } = await start(t)

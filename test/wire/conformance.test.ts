@@ -1,4 +1,4 @@
-/** What the OCI conformance suites assert of a server that pulls only (clients.md C.5, C.6). */
+/** What the OCI conformance suites assert of a server that pulls only. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'

@@ -1,4 +1,4 @@
-/** The five path shapes that arrive from real configurations (clients.md §0.1), over HTTP: each names the same image in the same store. */
+/** The five path shapes that arrive from real configurations, over HTTP: each names the same image in the same store. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'

@@ -1,4 +1,4 @@
-/** What clients see of an upstream's trouble (clients.md A.9, E.9 no. 14 and 15): a status that lets them go elsewhere, or a body that looks cut. */
+/** What clients see of an upstream's trouble: a status that lets them go elsewhere, or a body that looks cut. */
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -138,7 +138,7 @@ test('a layer whose size a cached manifest knows better is a 502 before the firs
   assertBlob(await server.get(`${NAME}/blobs/${digest}`), { digest, bytes }, { cache: MISS })
 })
 
-// clients.md A.9, by what fails and where. A manifest and a blob that nobody has cached:
+// By what fails and where. A manifest and a blob that nobody has cached:
 const troubles: [what: string, fault: Action, status: number, code: string | { manifest: string; blob: string }, retryAfter?: string][] = [
   ['404', status(404), 404, { manifest: 'MANIFEST_UNKNOWN', blob: 'BLOB_UNKNOWN' }],
   ['401', status(401), 403, 'DENIED'],

@@ -1,4 +1,4 @@
-/** The proxy that clients are given (clients.md E.2): it lets nothing out and remembers who wanted to leave, so an empty list says that the mirror satisfied the client. */
+/** The proxy that clients are given: it lets nothing out and remembers who wanted to leave, so an empty list says that the mirror satisfied the client. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Cleanup, onEnd } from './cleanup.ts'

@@ -1,4 +1,4 @@
-/** containerd and ctr without privileges (clients.md E.6), and the hosts.toml that send them to a mirror (B.1). */
+/** containerd and ctr without privileges, and the hosts.toml that send them to a mirror (B.1). */
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cleanup } from './cleanup.ts'

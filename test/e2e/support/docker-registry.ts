@@ -1,4 +1,4 @@
-/** Debian's docker-registry as the upstream (clients.md E.1). */
+/** Debian's docker-registry as the upstream. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cleanup } from './cleanup.ts'

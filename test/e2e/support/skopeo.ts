@@ -1,4 +1,4 @@
-/** skopeo (clients.md E.3): copies into a `dir:`, which keeps every byte as it came. */
+/** skopeo: copies into a `dir:`, which keeps every byte as it came. */
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { contentOf } from './content-check.ts'
