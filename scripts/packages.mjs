@@ -1,9 +1,9 @@
-/** The programs that end-to-end tests drive: which Debian package brings each, what is missing here, and installing it. */
+/** Programs that tests and measurements drive: which Debian package brings each, what is missing here, and installing it. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** Command -> Debian package. */
+/** What the end-to-end tests drive: command -> Debian package. @type {ReadonlyMap<string, string>} */
 export const packages = new Map([
   ['skopeo', 'skopeo'],
   ['containerd', 'containerd'],
@@ -28,17 +28,17 @@ function isExecutable(path) {
   }
 }
 
-/** Debian packages of which a command is missing. */
-export function missingPackages() {
-  const names = [...packages].filter(([command]) => findCommand(command) === undefined).map(([, name]) => name)
+/** Debian packages of which a command is missing. @param {ReadonlyMap<string, string>} wanted */
+export function missingPackages(wanted = packages) {
+  const names = [...wanted].filter(([command]) => findCommand(command) === undefined).map(([, name]) => name)
   return [...new Set(names)]
 }
 
-/** Installs what is missing where it may (root, apt-get); elsewhere it leaves everything as it is, and the tests say what they lack. */
-export function installPackages() {
-  const missing = missingPackages()
+/** Installs what is missing where it may (root, apt-get); elsewhere it leaves everything as it is, and whoever needs it says what it lacks. @param {ReadonlyMap<string, string>} wanted */
+export function installPackages(wanted = packages) {
+  const missing = missingPackages(wanted)
   if (missing.length === 0 || process.getuid?.() !== 0 || findCommand('apt-get') === undefined) return
-  process.stderr.write(`installing Debian packages for the end-to-end tests: ${missing.join(' ')} ...\n`)
+  process.stderr.write(`installing Debian packages: ${missing.join(' ')} ...\n`)
   withoutStartingServices(() => {
     const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing]
     // a machine that never asked for package lists has none; one that cannot ask must not wait for long

@@ -1,4 +1,5 @@
 /** What `serve` says about itself when it starts, whatever the log level. */
+import { resolve } from 'node:path'
 import type { Config, RegistryConfig } from '../config/config.ts'
 import { printable } from '../observe/printable.ts'
 
@@ -25,7 +26,7 @@ export function banner({ config, version, buildDate, started, port, process }: B
     `Process id: ${process.pid}`,
     'Tls: none',
     `Command line: ${process.commandLine}`,
-    `Store: ${config.imagePath}`,
+    `Store: ${resolve(config.imagePath)}`,
     `Registries: ${config.registries.map(describeRegistry).join(', ') || 'none configured'}`,
   ]
   return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')

@@ -66,7 +66,8 @@ export class PullApi {
 
   async #answer(route: Route, exchange: Exchange): Promise<void> {
     const { req, res } = exchange
-    if (route.kind === 'root') return writeBody(res, 200, { 'content-type': 'application/json' }, '{}')
+    if (route.kind === 'root')
+      return writeBody(res, 200, { 'content-type': 'application/json', 'cache-status': formatCacheStatus(undefined) }, '{}')
     res.setHeader('docker-distribution-api-version', 'registry/2.0')
     this.#refuseWrites(req, route)
     this.#refuseLoops(req)
