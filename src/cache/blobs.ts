@@ -46,7 +46,7 @@ export class Blobs {
       this.#deps.log.info('serving from cache', { reference: nameOf(source, digest) })
       return { blob, status: HIT }
     }
-    return this.#storedOr(digest, hit, () => this.#fill(digest, source, demand))
+    return this.#storedOr(digest, source, hit, () => this.#fill(digest, source, demand))
   }
 
   /** For HEAD: nothing is downloaded for it. @throws OciError, UpstreamError */
@@ -56,7 +56,7 @@ export class Blobs {
       blob.close()
       return { sizeBytes: blob.sizeBytes, status: HIT }
     }
-    return this.#storedOr(digest, hit, () => this.#sizeUpstream(digest, source, demand))
+    return this.#storedOr(digest, source, hit, () => this.#sizeUpstream(digest, source, demand))
   }
 
   async #fill(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
@@ -92,7 +92,7 @@ export class Blobs {
     const upstream = upstreams.of(source.registry)
     const silence = `${sourceName(source)} did not say how long ${digest} is`
     const sizeBytes = await within(clock, firstByteMs, silence, (signal) => upstream.blobSize(source.repository, digest, signal))
-    const listed = catalog.blobSize(digest)
+    const listed = catalog.blobSize(digest, source.registry)
     if (listed !== undefined && listed !== sizeBytes) {
       throw new UpstreamError('corrupt', `${source.registry} has ${sizeBytes} bytes for ${digest}, but its manifest says ${listed}`)
     }
@@ -103,7 +103,7 @@ export class Blobs {
    * What is stored; else `miss`, begun in the same turn in which the store and the fills were both found without the blob: one that is published
    * between two looks would otherwise be downloaded again.
    */
-  async #storedOr<T>(digest: Digest, hit: (blob: ReadableBlob) => T, miss: () => Promise<T>): Promise<T> {
+  async #storedOr<T>(digest: Digest, source: Source, hit: (blob: ReadableBlob) => T, miss: () => Promise<T>): Promise<T> {
     const { fills, store } = this.#deps
     for (;;) {
       const filling = fills.of(digest)
@@ -112,15 +112,15 @@ export class Blobs {
         if (filling === fills.of(digest)) return miss()
         continue
       }
-      const readable = await this.#trustworthy(digest, stored)
+      const readable = await this.#trustworthy(digest, stored, source)
       if (readable !== undefined) return hit(readable)
     }
   }
 
   /** A blob that was verified once is trusted, unless its length contradicts the manifests: a copy may have been cut short and kept its mode. */
-  #trustworthy(digest: Digest, stored: StoredBlob): ReadableBlob | Promise<ReadableBlob | undefined> {
+  #trustworthy(digest: Digest, stored: StoredBlob, source: Source): ReadableBlob | Promise<ReadableBlob | undefined> {
     const { catalog, verifications } = this.#deps
-    const listed = catalog.blobSize(digest)
+    const listed = catalog.blobSize(digest, source.registry)
     if (listed !== undefined && listed !== stored.sizeBytes) return verifications.confirmed(digest, stored)
     return stored.verified ? stored : verifications.readable(digest, stored)
   }

@@ -28,6 +28,9 @@ export type ManifestEntry = {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
+/** How long the manifests of one registry say that a blob is, and how many of them. */
+type SizeClaim = { readonly sizeBytes: number; readonly registry: Registry; uses: number }
+
 export type RefEntry = { reference: string; digest: Digest; createdMs: number; pulledMs: number; checkedMs: number; began: number }
 
 export class Catalog {
@@ -35,7 +38,7 @@ export class Catalog {
   readonly #refs = new Map<string, RefEntry>()
   readonly #refsOf = new Map<Digest, Set<RefEntry>>()
   /** What manifests say of a blob's size, and how many say so; normally all say the same. */
-  readonly #blobSizes = new Map<Digest, { readonly sizeBytes: number; uses: number }[]>()
+  readonly #blobSizes = new Map<Digest, SizeClaim[]>()
   readonly #referrers = new Map<Digest, Set<ManifestEntry>>()
   /** One copy of each text that many manifests share: layer digests, media types, names. */
   readonly #texts = new Map<string, string>()
@@ -58,7 +61,7 @@ export class Catalog {
     if (known !== undefined) return known
     const entry = this.#entryOf(record, manifest)
     this.#manifests.set(entry.digest, entry)
-    for (const blob of entry.blobs) this.#useBlob(blob)
+    for (const blob of entry.blobs) this.#useBlob(blob, entry.registry)
     if (entry.subject !== undefined) addTo(this.#referrers, entry.subject, entry)
     return entry
   }
@@ -67,7 +70,7 @@ export class Catalog {
     const entry = this.#manifests.get(digest)
     if (entry === undefined) return
     this.#manifests.delete(digest)
-    for (const blob of entry.blobs) this.#unuseBlob(blob)
+    for (const blob of entry.blobs) this.#unuseBlob(blob, entry.registry)
     if (entry.subject !== undefined) removeFrom(this.#referrers, entry.subject, entry)
   }
 
@@ -103,11 +106,11 @@ export class Catalog {
   }
 
   /**
-   * What cached manifests say of a blob's size; undefined where none lists it, or where they disagree: one manifest with a wrong size must not
-   * keep others from their layer.
+   * What the cached manifests of a registry say of a blob's size; undefined where none lists it, or where they disagree: a manifest with a wrong
+   * size, of another registry above all, must not keep others from their layer.
    */
-  blobSize(digest: Digest): number | undefined {
-    const claims = this.#blobSizes.get(digest)
+  blobSize(digest: Digest, registry: Registry): number | undefined {
+    const claims = this.#blobSizes.get(digest)?.filter((claim) => claim.registry === registry)
     return claims?.length === 1 ? claims[0]?.sizeBytes : undefined
   }
 
@@ -139,19 +142,17 @@ export class Catalog {
     }
   }
 
-  #useBlob({ digest, sizeBytes }: BlobUse): void {
+  #useBlob({ digest, sizeBytes }: BlobUse, registry: Registry): void {
     const claims = this.#blobSizes.get(digest)
-    if (claims === undefined) this.#blobSizes.set(digest, [{ sizeBytes, uses: 1 }])
-    else {
-      const claim = claims.find((known) => known.sizeBytes === sizeBytes)
-      if (claim === undefined) claims.push({ sizeBytes, uses: 1 })
-      else claim.uses++
-    }
+    const claim = claims?.find((known) => known.sizeBytes === sizeBytes && known.registry === registry)
+    if (claims === undefined) this.#blobSizes.set(digest, [{ sizeBytes, registry, uses: 1 }])
+    else if (claim === undefined) claims.push({ sizeBytes, registry, uses: 1 })
+    else claim.uses++
   }
 
-  #unuseBlob({ digest, sizeBytes }: BlobUse): void {
+  #unuseBlob({ digest, sizeBytes }: BlobUse, registry: Registry): void {
     const claims = this.#blobSizes.get(digest) ?? []
-    const claim = claims.find((known) => known.sizeBytes === sizeBytes)
+    const claim = claims.find((known) => known.sizeBytes === sizeBytes && known.registry === registry)
     if (claim === undefined || --claim.uses > 0) return
     if (claims.length === 1) this.#blobSizes.delete(digest)
     else claims.splice(claims.indexOf(claim), 1)

@@ -41,7 +41,7 @@ export class Fills {
       return { fill: known, joined: true }
     }
     const publish = (verified: Digest, spoolPath: string) => this.#publish(verified, spoolPath)
-    const fill = new Fill(digest, this.#deps.catalog.blobSize(digest), { ...this.#deps, publish })
+    const fill = new Fill(digest, this.#deps.catalog.blobSize(digest, source.registry), { ...this.#deps, publish })
     fill.addSource(source)
     fill.inBackground = priority === 'background'
     if (this.#stopped) fill.stop()

@@ -12,6 +12,8 @@ import {
   OCI_MANIFEST,
 } from './media-type.ts'
 
+/** Far more than any image has; each one costs memory for as long as the manifest is cached. */
+const MAX_DESCRIPTORS = 4096
 /** Clients accept no more (c/image 4 MiB, containerd a little more). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
@@ -106,7 +108,8 @@ function parseJson(bytes: Uint8Array): Json {
   return json
 }
 
-function isTooDeep(source: string): boolean {
+/** Whether JSON is nested so deep that reading or writing it could end the stack, or take seconds. */
+export function isTooDeep(source: string): boolean {
   let depth = 0
   let quoted = false
   for (let i = 0; i < source.length; i++) {
@@ -121,20 +124,25 @@ function isTooDeep(source: string): boolean {
 }
 
 /**
- * What the manifest says of itself where it is a type we know, else the declared type if we know that, else what the shape says. The same bytes have one type, whoever sent them: a wrong header of one registry must not follow them to the clients of another.
+ * What the manifest says of itself where it is a type we know, else the declared type if we know that, else what the shape says. The same bytes
+ * have one type, whoever sent them: a wrong header of one registry must not follow them to the clients of another.
  */
 function mediaTypeOf(json: Json, declared: string): string {
   const own = essence(text(json.mediaType))
   if (kindOfMediaType(own) !== undefined) return own
-  if (kindOfMediaType(declared) !== undefined) return own === '' ? ociUnlessDocker(json, declared) : declared
+  if (kindOfMediaType(declared) !== undefined) return own === '' ? ociOfThatShape(json, declared) : declared
   if (saysAnything(own)) return own
   if (isSchema1(declared) || json.schemaVersion === 1) return SCHEMA1
   return typeOfShape(json) ?? declared
 }
 
-/** Docker's types always name themselves, OCI's may leave it out (docker/distribution, image-spec): without a name it is OCI's, unless all in it is Docker's. */
-function ociUnlessDocker(json: Json, declared: string): string {
-  return declared === DOCKER_LIST || declared === DOCKER_MANIFEST ? (typeOfShape(json) ?? declared) : declared
+/**
+ * Of bytes that do not name their type: the declared one, if it is OCI's and of the kind that the shape says. Docker's types and the artifact type
+ * always name themselves (docker/distribution, image-spec), so that whoever declares one of them without that is wrong.
+ */
+function ociOfThatShape(json: Json, declared: string): string {
+  const fits = (declared === OCI_INDEX || declared === OCI_MANIFEST) && kindOfShape(json) === kindOfMediaType(declared)
+  return fits ? declared : (typeOfShape(json) ?? declared)
 }
 
 function typeOfShape(json: Json): string | undefined {
@@ -165,6 +173,7 @@ function contradicts(kind: ManifestKind, json: Json): boolean {
 }
 
 function readDescriptors(value: unknown): Descriptor[] {
+  if (Array.isArray(value) && value.length > MAX_DESCRIPTORS) throw new ManifestError(`it lists more than ${MAX_DESCRIPTORS} descriptors`)
   return Array.isArray(value) ? value.map(readDescriptor).filter((descriptor) => descriptor !== undefined) : []
 }
 

@@ -24,5 +24,5 @@ export const DEFAULT_BUDGETS: Budgets = {
   keepAliveMs: 20_000,
   unconfigured: 256,
   listPages: 1000,
-  listBytes: 32 * 1024 * 1024,
+  listBytes: 8 * 1024 * 1024,
 }

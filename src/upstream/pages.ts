@@ -1,4 +1,5 @@
 /** Lists that come in pages: read to their end, within bounds (distribution-spec "Listing Tags", "Listing Referrers"). */
+import { isTooDeep } from '../oci/manifest.ts'
 import type { Answer } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import { UpstreamError } from './error.ts'
@@ -42,7 +43,8 @@ function nextPage(answer: Answer, path: string): string | undefined {
 function entriesOf(body: Buffer, key: string): unknown[] {
   let entries: unknown
   try {
-    entries = (JSON.parse(body.toString('utf8')) as Record<string, unknown> | null)?.[key]
+    const text = body.toString('utf8')
+    if (!isTooDeep(text)) entries = (JSON.parse(text) as Record<string, unknown> | null)?.[key]
   } catch {
     // said below
   }

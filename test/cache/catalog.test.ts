@@ -16,6 +16,7 @@ import { ref } from './support.ts'
 const A = digestOf(Buffer.from('a'))
 const B = digestOf(Buffer.from('b'))
 const TAG = 'quay.io/some/app:1'
+const REGISTRY = parseRegistry('quay.io')
 
 function recordOf(json: object, imageUrl = TAG, createdMs = 1000): ManifestRecord {
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, ...json }))
@@ -129,7 +130,7 @@ test('A tag keeps the time at which it was first seen', () => {
 
 test('The size of a blob is what the manifests say that list it, as long as they agree', () => {
   const catalog = new Catalog()
-  assert.equal(catalog.blobSize(A), undefined)
+  assert.equal(catalog.blobSize(A, REGISTRY), undefined)
   const first = add(catalog, imageRecord([[A, 10]]))
   const second = add(
     catalog,
@@ -138,17 +139,17 @@ test('The size of a blob is what the manifests say that list it, as long as they
       [B, 20],
     ]),
   )
-  assert.deepEqual([catalog.blobSize(A), catalog.blobSize(B)], [10, 20])
+  assert.deepEqual([catalog.blobSize(A, REGISTRY), catalog.blobSize(B, REGISTRY)], [10, 20])
   const liar = add(catalog, imageRecord([[A, 11]]))
-  assert.equal(catalog.blobSize(A), undefined)
+  assert.equal(catalog.blobSize(A, REGISTRY), undefined)
   add(catalog, liar)
   catalog.removeManifest(liar.digest)
-  assert.equal(catalog.blobSize(A), 10)
+  assert.equal(catalog.blobSize(A, REGISTRY), 10)
   catalog.removeManifest(first.digest)
   catalog.removeManifest(first.digest)
-  assert.equal(catalog.blobSize(A), 10)
+  assert.equal(catalog.blobSize(A, REGISTRY), 10)
   catalog.removeManifest(second.digest)
-  assert.deepEqual([catalog.blobSize(A), catalog.blobSize(B), catalog.manifestCount], [undefined, undefined, 0])
+  assert.deepEqual([catalog.blobSize(A, REGISTRY), catalog.blobSize(B, REGISTRY), catalog.manifestCount], [undefined, undefined, 0])
 })
 
 test('What refers to a digest is known as long as it is there', () => {
@@ -163,6 +164,14 @@ test('What refers to a digest is known as long as it is there', () => {
   assert.equal(catalog.manifest(plain.digest)?.annotations, undefined, 'nobody needs those')
   catalog.removeManifest(record.digest)
   assert.deepEqual([...catalog.referrersOf(A)], [])
+})
+
+test('What manifests of another registry say of a size counts for nothing', () => {
+  const catalog = new Catalog()
+  add(catalog, imageRecord([[A, 7]], {}, 'evil.example/x/y:1'))
+  assert.deepEqual([catalog.blobSize(A, REGISTRY), catalog.blobSize(A, parseRegistry('evil.example'))], [undefined, 7])
+  add(catalog, imageRecord([[A, 10]]))
+  assert.equal(catalog.blobSize(A, REGISTRY), 10)
 })
 
 const tagCases: [registry: string, repository: string, want: string[]][] = [
@@ -203,7 +212,10 @@ test('A catalog is loaded from records and references, and says how many', async
   assert.equal(count, 2)
   assert.equal(catalog.ref(TAG)?.digest, two.digest, 'a reference of its own counts more than what a record names')
   assert.equal(catalog.ref('quay.io/some/app:2')?.digest, two.digest)
-  assert.deepEqual([catalog.manifest(one.digest)?.kind, catalog.manifest(two.digest)?.kind, catalog.blobSize(A)], ['image', 'index', 10])
+  assert.deepEqual(
+    [catalog.manifest(one.digest)?.kind, catalog.manifest(two.digest)?.kind, catalog.blobSize(A, REGISTRY)],
+    ['image', 'index', 10],
+  )
   assert.match(log.lines.at(-1)?.message ?? '', /^loaded 2 manifest\(s\) in \d+ ms$/)
 })
 

@@ -446,12 +446,20 @@ test('The largest manifest that clients take is 4 MiB, and is read', () => {
   assert.equal(parseText(full, OCI_MANIFEST).blobs.length, 2)
 })
 
-test('Thirty thousand layers, half of them listed twice, are read at once', () => {
-  const layers = Array.from({ length: 30_000 }, (_, i) => ({
-    ...layer,
-    digest: `sha256:${(i % 20_000).toString(16).padStart(64, '0')}`,
-  }))
-  const started = performance.now()
-  assert.equal(parse({ ...image, layers }).blobs.length, 20_001)
-  assert.ok(performance.now() - started < 5000)
+test('Four thousand layers, half of them listed twice, count once each', () => {
+  const layers = Array.from({ length: 4000 }, (_, i) => ({ ...layer, digest: `sha256:${(i % 2000).toString(16).padStart(64, '0')}` }))
+  assert.equal(parse({ ...image, layers }).blobs.length, 2001)
+})
+
+for (const declared of [OCI_ARTIFACT, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, 'application/vnd.example.thing+json', '']) {
+  test(`An image that does not name its type is an OCI image, also when somebody sends it as '${declared}'`, () => {
+    const manifest = parse({ schemaVersion: 2, config, layers: [layer] }, declared)
+    assert.deepEqual([manifest.kind, manifest.mediaType], ['image', OCI_MANIFEST])
+  })
+}
+
+test('A manifest that lists thousands of layers is refused: each would cost memory for as long as it is cached', () => {
+  const layers = Array.from({ length: 4097 }, () => layer)
+  assert.equal(parse({ ...image, layers: layers.slice(1) }).kind, 'image')
+  assert.throws(() => parse({ ...image, layers }), ManifestError)
 })

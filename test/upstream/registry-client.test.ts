@@ -285,6 +285,15 @@ test('a list may have so many bytes, all pages together', async (t) => {
   await assert.rejects(beyond.listTags(REPOSITORY), { kind: 'corrupt' })
 })
 
+test('a list that is nested without end is refused before it is read', async (t) => {
+  const registry = await startFakeRegistry(t)
+  const upstream = upstreamOf(t, registry)
+  registry.addImage('team/app', 'v1')
+  const nested = Buffer.from(`{"tags":[${'['.repeat(100_000)}${']'.repeat(100_000)}]}`)
+  registry.fault({ match: { kind: 'tags' }, do: [body(nested)] })
+  await assert.rejects(upstream.listTags(REPOSITORY), { kind: 'corrupt' })
+})
+
 test('referrers are listed over all pages; a registry without the API has none to ask', async (t) => {
   const { registry, upstream } = await setUp(t, { pageSize: 1 })
   const { digest } = registry.addImage('team/app', 'v1')
