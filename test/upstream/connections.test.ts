@@ -159,13 +159,13 @@ test('a body that stops for too long is a timeout: blobs and manifests', async (
 })
 
 test('a slow body that advances has all the time it needs', async (t) => {
-  const { registry, upstream } = await setUp(t, { budgets: { bodyIdleMs: 80 }, pullTimeoutMs: 80 })
+  const { registry, upstream } = await setUp(t, { budgets: { bodyIdleMs: 300 }, pullTimeoutMs: 300 })
   const content = Buffer.alloc(200, 'x')
   const digest = registry.addBlob(content)
-  registry.fault({ match: { kind: 'blob' }, do: [throttle(1_000)] })
+  registry.fault({ match: { kind: 'blob' }, do: [throttle(300)] })
   const started = performance.now()
   assert.deepEqual(await bytesOfBody((await upstream.openBlob(REPOSITORY, digest, 0)).body), content)
-  assert.ok(performance.now() - started > 150)
+  assert.ok(performance.now() - started > 300, 'it took longer than any one wait may take')
 })
 
 test('a reader that takes its time is not taken for a sender that stopped', async (t) => {
