@@ -38,12 +38,12 @@ export class Prefetch {
    * Queues what is missing of an image that a client asked for.
    * @param source where the client asked for it; whoever supplied the manifest may not have the rest
    */
-  complete(entry: ManifestEntry, source: Source = entry): void {
+  complete(entry: ManifestEntry, { registry, repository }: Source = entry): void {
     const now = this.#deps.clock.monotonic()
     if (entry.kind !== 'image' || entry.attestation || (this.#lookAgainAt.get(entry) ?? now) > now) return
     this.#lookAgainAt.set(entry, now + LOOK_AGAIN_MS)
     const looking = this.#limiter
-      .run(() => this.#queueMissing(entry, source))
+      .run(() => this.#queueMissing(entry, { registry, repository }))
       .catch((error: unknown) => this.#deps.log.error('could not complete an image', { digest: entry.digest, error }))
       .finally(() => this.#looking.delete(looking))
     this.#looking.add(looking)
@@ -60,23 +60,24 @@ export class Prefetch {
     await Promise.all(this.#looking)
   }
 
-  async #queueMissing(entry: ManifestEntry, { registry, repository }: Source): Promise<void> {
+  async #queueMissing(entry: ManifestEntry, source: Source): Promise<void> {
     const { fills } = this.#deps
+    const supplier = { registry: entry.registry, repository: entry.repository }
     let missing = 0
     let started = 0
     for (const { digest, foreign } of entry.blobs) {
       if (this.#stopped) return
       if (foreign || (fills.of(digest) === undefined && (await this.#isStored(digest)))) continue
       missing++
-      const { fill, joined } = fills.start(digest, { registry, repository }, 'background')
-      fill.addSource({ registry: entry.registry, repository: entry.repository })
+      const { fill, joined } = fills.start(digest, source, 'background')
+      fill.addSource(supplier)
       if (!joined) started++
     }
     if (missing === 0) this.#lookAgainAt.set(entry, Number.POSITIVE_INFINITY)
     if (started > 0)
       this.#deps.log.info('completing image in the background', {
         digest: entry.digest,
-        repository: sourceName({ registry, repository }),
+        repository: sourceName(source),
         blobs: started,
       })
   }

@@ -45,7 +45,3 @@ export function parseReference(text: string): Reference {
   if (tag === undefined) throw new OciError(400, 'MANIFEST_INVALID', `'${text}' has neither a tag nor a digest`)
   return makeReference(registry, repository, tag)
 }
-
-export function withDigest(reference: Reference, digest: Digest): DigestReference {
-  return { registry: reference.registry, repository: reference.repository, digest }
-}

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseDigest } from '../../src/oci/digest.ts'
 import type { ErrorCode } from '../../src/oci/error.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
-import { formatReference, makeReference, parseReference, withDigest } from '../../src/oci/reference.ts'
+import { formatReference, makeReference, parseReference } from '../../src/oci/reference.ts'
 
 const sha256 = `sha256:${'a'.repeat(64)}`
 const sha512 = `sha512:${'b'.repeat(128)}`
@@ -94,9 +93,3 @@ for (const [target, code] of targets) {
     assert.throws(() => makeReference(parseRegistry('quay.io'), 'x', target), { status: 400, code })
   })
 }
-
-test('A tag that was resolved becomes a reference by digest alone', () => {
-  const resolved = withDigest(parseReference('docker.io/alpine:3'), parseDigest(sha256))
-  assert.deepEqual(resolved, { registry: 'docker.io', repository: 'library/alpine', digest: sha256 })
-  assert.equal(formatReference(resolved), `docker.io/library/alpine@${sha256}`)
-})
