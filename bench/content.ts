@@ -3,51 +3,64 @@ import { createCipheriv, createHash } from 'node:crypto'
 import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { seededBytes } from '../test/e2e/support/bytes.ts'
-import { type Content as Bytes, image, content as layerOf, oci } from '../test/e2e/support/image.ts'
+import { type Content as Bytes, image, type Layer, content as layerOf, oci } from '../test/e2e/support/image.ts'
 import type { Sizes } from './sizes.ts'
 
 /** The name under which clients know the upstream, as containerd says it: `?ns=`. Only ours reads it. */
 export const registryName = 'registry.bench'
 
 /** Something that can be asked for. */
-export type Item = {
+export type Wanted = {
   /** `/v2/...` */
   readonly path: string
-  readonly file: string
   readonly mediaType: string
   readonly digest: string
   readonly sizeBytes: number
 }
+
+/** Something that an upstream has. */
+export type Item = Wanted & { readonly file: string }
 
 export type Content = {
   readonly manifestByTag: Item
   readonly manifestByDigest: Item
   readonly smallBlob: Item
   readonly largeBlob: Item
-  readonly joinedBlob: Item
+  /** In nobody's cache until a measure asks for it. */
+  readonly mediumBlob: Item
   readonly all: readonly Item[]
+  /** Many small images, which are not among `all`: of each what a client asks for, in this order. */
+  readonly images: readonly (readonly Item[])[]
 }
 
 /** Writes it into an empty directory. */
 export async function makeContent(directory: string, sizes: Sizes): Promise<Content> {
   await mkdir(directory, { recursive: true })
-  // five layers: a manifest of 1.2 KB, as most are
-  const layers = Array.from({ length: 5 }, (_, i) => {
-    const layer = layerOf(oci.layer, seededBytes(`layer ${i}`, sizes.smallBlobBytes))
-    return { ...layer, diffId: layer.digest }
-  })
-  const { manifest, blobs } = image(layers)
-  const small = '/v2/bench/small'
-  const manifestByTag = await writeItem(directory, `${small}/manifests/1`, manifest)
-  const manifestByDigest = { ...manifestByTag, path: `${small}/manifests/${manifest.digest}` }
-  const smallBlobs: Item[] = []
-  for (const blob of blobs) smallBlobs.push(await writeItem(directory, `${small}/blobs/${blob.digest}`, blob))
+  const [manifestByTag, ...smallBlobs] = await writeImage(directory, 'bench/small', sizes.smallBlobBytes)
+  const manifestByDigest = { ...manifestByTag, path: `/v2/bench/small/manifests/${manifestByTag.digest}` }
   const largeBlob = await writeBlob(directory, '/v2/bench/large', sizes.largeBlobBytes)
-  const joinedBlob = await writeBlob(directory, '/v2/bench/joined', sizes.joinedBlobBytes)
+  const mediumBlob = await writeBlob(directory, '/v2/bench/medium', sizes.mediumBlobBytes)
   const smallBlob = smallBlobs.at(-1)
   if (smallBlob === undefined) throw new Error('the small image has no layer')
-  const all = [manifestByTag, manifestByDigest, ...smallBlobs, largeBlob, joinedBlob]
-  return { manifestByTag, manifestByDigest, smallBlob, largeBlob, joinedBlob, all }
+  const all = [manifestByTag, manifestByDigest, ...smallBlobs, largeBlob, mediumBlob]
+  const images: Item[][] = []
+  for (let i = 0; i < sizes.images; i++) images.push(await writeImage(directory, `bench/image-${i}`, sizes.imageLayerBytes))
+  return { manifestByTag, manifestByDigest, smallBlob, largeBlob, mediumBlob, all, images }
+}
+
+/** A layer of random bytes, uncompressed; `seed` names them. */
+export function plainLayer(seed: string, sizeBytes: number): Layer {
+  const layer = layerOf(oci.layer, seededBytes(seed, sizeBytes))
+  return { ...layer, diffId: layer.digest }
+}
+
+/** The manifest by its tag, then config and five layers: a manifest of 1.2 KB, as most are. */
+async function writeImage(directory: string, repository: string, layerBytes: number): Promise<[Item, ...Item[]]> {
+  const { manifest, blobs } = image(Array.from({ length: 5 }, (_, i) => plainLayer(`${repository} ${i}`, layerBytes)))
+  const manifestByTag = await writeItem(directory, `/v2/${repository}/manifests/1`, manifest)
+  const items: Item[] = []
+  for (const blob of blobs) items.push(await writeItem(directory, `/v2/${repository}/blobs/${blob.digest}`, blob))
+  return [manifestByTag, ...items]
 }
 
 async function writeItem(directory: string, path: string, { mediaType, digest, bytes }: Bytes): Promise<Item> {
@@ -77,4 +90,4 @@ async function writeBlob(directory: string, repositoryPath: string, sizeBytes: n
 }
 
 /** The address of something at a server. */
-export const urlOf = (serverUrl: string, { path }: Item) => `${serverUrl}${path}?ns=${registryName}`
+export const urlOf = (serverUrl: string, { path }: Wanted) => `${serverUrl}${path}?ns=${registryName}`

@@ -41,10 +41,17 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** The measures that were asked for, without the programs that were not. */
 function choose({ only, without }: Options): Measure[] {
-  const unknown = only.find((part) => !measures.some(({ name }) => name.includes(part)))
-  if (unknown !== undefined) throw new Error(`no measure "${unknown}"; there are: ${measures.map(({ name }) => name).join(', ')}`)
-  const chosen = measures.filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)))
+  const wanted = only.flatMap(called)
+  const chosen = measures.filter((measure) => only.length === 0 || wanted.includes(measure))
   return chosen.map((measure) => ({ ...measure, programs: measure.programs.filter(({ name }) => !without.includes(name)) }))
+}
+
+/** The one of that name, else those with it in their names. */
+function called(text: string): Measure[] {
+  const exactly = measures.filter(({ name }) => name === text)
+  const found = exactly.length > 0 ? exactly : measures.filter(({ name }) => name.includes(text))
+  if (found.length === 0) throw new Error(`no measure "${text}"; there are: ${measures.map(({ name }) => name).join(', ')}`)
+  return found
 }
 
 const build = () => spawnSync(process.execPath, [join(root, 'build.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] }).status === 0

@@ -6,15 +6,15 @@ export type Options = {
   readonly help: boolean
   readonly quick: boolean
   readonly write: boolean
-  /** Parts of names of measures; none: all of them. */
+  /** Names of measures, or parts of them; none: all of them. */
   readonly only: readonly string[]
   readonly without: readonly ProgramName[]
 }
 
-export const usage = `npm run bench                            all measures, about five minutes
+export const usage = `npm run bench                            all measures, about nine minutes
 npm run bench -- --quick                 all of it with small sizes: shows that it works, not how fast anything is
 npm run bench -- --write                 also puts the table into bench/README.md
-npm run bench -- start joined            only measures with such names
+npm run bench -- start joined            only measures of such names, or with that in their names
 npm run bench -- --without docker-registry
 `
 

@@ -31,6 +31,11 @@ export function peakMemoryBytes(pid: number): number {
   return sum(processTree(pid).map((one) => kibibytes(one, 'VmHWM') * 1024))
 }
 
+/** What they have resident now (VmRSS). */
+export function residentMemoryBytes(pid: number): number {
+  return sum(processTree(pid).map((one) => kibibytes(one, 'VmRSS') * 1024))
+}
+
 /** A process and all below it. */
 function processTree(root: number): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))

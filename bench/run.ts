@@ -1,9 +1,8 @@
 /** A whole run: content, upstream, warm caches, then every measure for every program, one after the other. */
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onEnd } from '../test/e2e/support/cleanup.ts'
 import { makeContent } from './content.ts'
+import { ownDirectory } from './directories.ts'
 import type { Bench, Measure, Sample } from './measures/measure.ts'
 import { watchOthers } from './others.ts'
 import type { Program, ProgramName } from './programs/program.ts'
@@ -61,7 +60,9 @@ export function runAll({ measures, sizes, interrupted }: Plan): Promise<Outcome>
         if (measure.warm && cold.has(program.name)) continue
         const what = `${measure.name}: ${program.name} (${program.role})`
         const sample: Sample | undefined = await attempt(what, measure.limitMs(sizes), (step) => measure.take(step, program, bench))
-        if (sample !== undefined) samples[program.name] = sample
+        if (sample === undefined) continue
+        samples[program.name] = sample
+        if (sample.note !== undefined) process.stderr.write(`    ${sample.note}\n`)
       }
       results.push({ measure, samples })
     }
@@ -73,8 +74,7 @@ export const percent = (part: number) => `${(part * 100).toFixed(0)} %`
 
 /** Everything lies below one directory, which goes at the end. */
 async function openBench(scope: Scope, sizes: Sizes): Promise<Bench> {
-  const directory = await mkdtemp(join(tmpdir(), 'oci-bench-'))
-  onEnd(scope, () => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
+  const directory = await ownDirectory(scope, tmpdir(), 'oci-bench')
   const content = await makeContent(join(directory, 'content'), sizes)
   const upstream = await startUpstream(scope, { items: content.all, directory })
   return { directory, sizes, content, upstream, startWarm: startWarmProgram(directory, content, upstream) }

@@ -10,8 +10,21 @@ export type Sizes = {
   /** Not counted: a JIT compiles meanwhile. 0: none. */
   readonly wrkWarmUpSeconds: number
   readonly joinedClients: number
-  readonly joinedBlobBytes: number
   readonly linkBytesPerSecond: number
+  /** Of a blob that no warm cache has: what is measured cold, and what cannot be told from its size. */
+  readonly mediumBlobBytes: number
+  /** Fresh stores of that blob. */
+  readonly coldRuns: number
+  readonly images: number
+  readonly imageLayerBytes: number
+  readonly pullers: number
+  /** Fresh stores of all images. */
+  readonly pullRuns: number
+  readonly pullSeconds: number
+  readonly slowClients: number
+  readonly slowSeconds: number
+  readonly storedImages: number
+  readonly storedStarts: number
   readonly starts: number
   /** What the temporary directory must have room for. */
   readonly diskBytes: number
@@ -24,8 +37,18 @@ export const fullSizes: Sizes = {
   wrkSeconds: 5,
   wrkWarmUpSeconds: 2,
   joinedClients: 20,
-  joinedBlobBytes: 256 * MIB,
   linkBytesPerSecond: 50 * MIB,
+  mediumBlobBytes: 256 * MIB,
+  coldRuns: 5,
+  images: 300,
+  imageLayerBytes: 1440,
+  pullers: 10,
+  pullRuns: 3,
+  pullSeconds: 4,
+  slowClients: 200,
+  slowSeconds: 10,
+  storedImages: 10_000,
+  storedStarts: 5,
   starts: 9,
   diskBytes: 6 * 1024 * MIB,
 }
@@ -36,7 +59,15 @@ export const quickSizes: Sizes = {
   largeBlobRuns: 3,
   wrkSeconds: 1,
   wrkWarmUpSeconds: 0,
-  joinedBlobBytes: 16 * MIB,
+  mediumBlobBytes: 16 * MIB,
+  coldRuns: 2,
+  images: 30,
+  pullRuns: 1,
+  pullSeconds: 0.5,
+  slowClients: 20,
+  slowSeconds: 2,
+  storedImages: 500,
+  storedStarts: 2,
   starts: 2,
   diskBytes: 512 * MIB,
 }

@@ -19,10 +19,10 @@ export async function warmUp(scope: Scope, program: Program, { startWarm, conten
 }
 
 /** All but what is measured cold. */
-const warmItems = ({ all, joinedBlob }: Content) => all.filter((item) => item !== joinedBlob)
+const warmItems = ({ all, mediumBlob }: Content) => all.filter((item) => item !== mediumBlob)
 
 /** Cached is what a client gets without a byte of a body from the upstream. Some programs store behind the client's back, by a download of their own. */
-async function pullUntilCached(scope: Scope, serverUrl: string, item: Item, upstream: Upstream): Promise<void> {
+export async function pullUntilCached(scope: Scope, serverUrl: string, item: Item, upstream: Upstream): Promise<void> {
   for (;;) {
     scope.signal.throwIfAborted()
     const before = await upstream.sent()
@@ -34,5 +34,5 @@ async function pullUntilCached(scope: Scope, serverUrl: string, item: Item, upst
 
 export const startWarmProgram = (directory: string, content: Content, upstream: Upstream): Bench['startWarm'] => {
   return (scope, program) =>
-    startProgram(scope, program, { directory: warmDirectory(directory, program), upstreamUrl: upstream.url, content })
+    startProgram(scope, program, { directory: warmDirectory(directory, program), upstreamUrl: upstream.url, items: content.all })
 }

@@ -1,9 +1,9 @@
 /** Is it the right thing? Asked before anything is timed: a fast wrong answer would win. */
 import { digestOfBody, open } from '../../test/e2e/support/http-client.ts'
-import { type Item, urlOf } from '../content.ts'
+import { urlOf, type Wanted } from '../content.ts'
 
 /** Throws unless the server answers with exactly these bytes and says so in its headers. */
-export async function checkAnswer(serverUrl: string, item: Item): Promise<void> {
+export async function checkAnswer(serverUrl: string, item: Wanted): Promise<void> {
   const url = urlOf(serverUrl, item)
   const response = await open(url, { headers: { accept: item.mediaType } })
   const digest = await digestOfBody(response)

@@ -3,6 +3,7 @@
  * file that is wanted. Equal bytes have an equal digest, and comparing costs a tenth of hashing.
  */
 import { connect } from 'node:net'
+import { parseHead } from './head.ts'
 
 export type Reading = {
   /** Undefined when it got exactly what it wanted. */
@@ -68,13 +69,12 @@ class ComparedBody {
   /** Where the body begins in `buffer`. */
   #readHead(buffer: Buffer, length: number): number {
     const before = this.#head ?? ''
-    const head = before + buffer.toString('latin1', 0, length)
-    const end = head.indexOf('\r\n\r\n')
-    this.#head = end === -1 ? head : undefined
-    if (end === -1) return length
-    const [, status] = /^HTTP\/1\.1 (\d+)/.exec(head) ?? []
-    const [, size] = /^content-length: *(\d+)\r$/im.exec(head.slice(0, end + 2)) ?? []
-    if (status !== '200' || Number(size) !== this.#wanted.length) this.wrong = `status ${status}, content-length ${size}`
-    return end + 4 - before.length
+    const text = before + buffer.toString('latin1', 0, length)
+    const head = parseHead(text)
+    this.#head = head === undefined ? text : undefined
+    if (head === undefined) return length
+    const { status, contentBytes, endsAt } = head
+    if (status !== 200 || contentBytes !== this.#wanted.length) this.wrong = `status ${status}, content-length ${contentBytes}`
+    return endsAt - before.length
   }
 }

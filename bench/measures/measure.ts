@@ -16,8 +16,15 @@ export type Bench = {
   startWarm(scope: Scope, program: Program): Promise<Server>
 }
 
-/** What one program did: figures for the table, by the row's key, and all that is worth keeping beside them. */
-export type Sample = { readonly figures: Readonly<Record<string, number>>; readonly raw: unknown }
+/** What one program did. */
+export type Sample = {
+  /** For the table, by the row's key. */
+  readonly figures: Readonly<Record<string, number>>
+  /** All that is worth keeping beside them. */
+  readonly raw: unknown
+  /** Why the figures can be believed, or not: printed while it runs. */
+  readonly note?: string
+}
 
 export type Row = {
   /** Of the figure. */

@@ -1,11 +1,9 @@
 /** An empty cache: how long until the first answer, and what it weighs before there is anything to do. */
-import { mkdtemp } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { peakMemoryBytes } from '../proc.ts'
 import { dockerRegistry } from '../programs/docker-registry.ts'
+import { withFresh } from '../programs/fresh.ts'
 import { ociregistry } from '../programs/ociregistry.ts'
-import { startProgram } from '../programs/program.ts'
 import { type Measure, MIB, median } from './measure.ts'
 
 /** What a program does when it believes that nobody looks is part of its idle memory. */
@@ -21,12 +19,11 @@ export const start: Measure = {
     const startsMs: number[] = []
     const memories: number[] = []
     for (let i = 0; i < sizes.starts; i++) {
-      const own = await mkdtemp(join(directory, 'start-'))
-      const server = await startProgram(scope, program, { directory: own, upstreamUrl: upstream.url, content })
-      await sleep(idleMs)
-      startsMs.push(server.startMs)
-      memories.push(peakMemoryBytes(server.pid) / MIB)
-      await server.process.stop()
+      await withFresh(scope, program, { directory, upstreamUrl: upstream.url, items: content.all }, async ({ startMs, pid }) => {
+        await sleep(idleMs)
+        startsMs.push(startMs)
+        memories.push(peakMemoryBytes(pid) / MIB)
+      })
     }
     return { figures: { start: median(startsMs), memory: median(memories) }, raw: { startsMs, memories } }
   },

@@ -31,6 +31,7 @@ ${http}
   server {
     listen 127.0.0.1:${port};
     location = /v2/ { default_type application/json; return 200 "{}"; }
+    location = /status { stub_status; }
 ${locations}
   }
 }
@@ -49,12 +50,13 @@ const staticLocation = ({ path, file, mediaType, digest }: Item) => `    locatio
       add_header Docker-Content-Digest ${digest};
     }`
 
-export const nginxStatic = nginx('static files', ({ content }) => ({ locations: content.all.map(staticLocation).join('\n') }))
+export const nginxStatic = nginx('static files', ({ items }) => ({ locations: items.map(staticLocation).join('\n') }))
 
 export const nginxProxyCache = nginx('proxy_cache with proxy_cache_lock', ({ directory, upstreamUrl }) => ({
-  http: `  proxy_cache_path ${directory}/cache keys_zone=cache:10m use_temp_path=off inactive=1d;`,
+  http: `  proxy_cache_path ${directory}/cache keys_zone=cache:10m use_temp_path=off inactive=1d;
+  upstream origin { server ${new URL(upstreamUrl).host}; keepalive 32; }`,
   locations: `    location / {
-      proxy_pass ${upstreamUrl};
+      proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_cache cache;

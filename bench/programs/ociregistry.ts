@@ -5,6 +5,9 @@ import { root } from '../../scripts/root.mjs'
 import { registryName } from '../content.ts'
 import type { Program } from './program.ts'
 
+/** Its store. */
+export const imagePathIn = (directory: string) => join(directory, 'images')
+
 export const ociregistry: Program = {
   name: 'ociregistry',
   role: 'pull-through cache',
@@ -14,7 +17,7 @@ export const ociregistry: Program = {
     await copyFile(join(root, 'dist/ociregistry.cjs'), program)
     await writeFile(
       configFile,
-      `imagePath: ${JSON.stringify(join(directory, 'images'))}
+      `imagePath: ${JSON.stringify(imagePathIn(directory))}
 host: 127.0.0.1
 port: ${port}
 registries:

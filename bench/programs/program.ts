@@ -4,7 +4,7 @@ import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../test/e2e/support/ports.ts'
 import type { Running } from '../../test/e2e/support/processes.ts'
-import type { Content } from '../content.ts'
+import type { Item } from '../content.ts'
 import { launch, type Scope } from '../steps.ts'
 
 /** The columns of the table. */
@@ -15,7 +15,8 @@ export type Setup = {
   /** Its own; what it has cached stays there from one start to the next. */
   readonly directory: string
   readonly upstreamUrl: string
-  readonly content: Content
+  /** What the upstream has: a program that caches nothing serves these files itself. */
+  readonly items: readonly Item[]
 }
 
 export type Invocation = { readonly command: string; readonly args: readonly string[] }
@@ -31,7 +32,9 @@ export type Program = {
 export type Server = {
   readonly url: string
   readonly pid: number
-  /** From before its process was made until it had answered. */
+  /** Before its process was made, by `performance.now()`. */
+  readonly startedMs: number
+  /** From then until it had answered. */
   readonly startMs: number
   readonly process: Running
 }
@@ -50,7 +53,7 @@ export async function startProgram(scope: Scope, program: Program, setup: Setup)
     if (performance.now() - startedMs > 20_000) throw new Error(`${program.name} does not answer: ${running.output()}`)
     await sleep(2)
   }
-  return { url, pid: running.pid, startMs: performance.now() - startedMs, process: running }
+  return { url, pid: running.pid, startedMs, startMs: performance.now() - startedMs, process: running }
 }
 
 function answers(url: string): Promise<boolean> {

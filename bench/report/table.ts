@@ -26,7 +26,8 @@ function cells(row: Row, samples: Samples): string[] {
   ]
 }
 
-const divide = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined ? undefined : a / b)
+/** Nothing is so many times as much as nothing. */
+const divide = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined || b === 0 ? undefined : a / b)
 
 function text(value: number | undefined, digits: number): string {
   if (value === undefined) return ''

@@ -1,10 +1,10 @@
-/** Runs the joined clients. */
+/** Runs clients that all want the same blob at the same moment. */
 import { root } from '../../scripts/root.mjs'
 import type { Item } from '../content.ts'
 import { complete, type Scope } from '../steps.ts'
 import type { Reading } from './reader.ts'
 
-export type JoinedReadings = {
+export type Readings = {
   readonly readings: readonly Reading[]
   /** From the first request to the last byte of the last client. */
   readonly wallMs: number
@@ -12,7 +12,7 @@ export type JoinedReadings = {
   readonly clientBusy: number
 }
 
-export async function readJoined(scope: Scope, url: string, count: number, { file, digest }: Item): Promise<JoinedReadings> {
-  const args = ['--import', 'tsx', 'bench/clients/joined-main.ts', url, String(count), file, digest]
+export async function readTogether(scope: Scope, url: string, count: number, { file, digest }: Item): Promise<Readings> {
+  const args = ['--import', 'tsx', 'bench/clients/readers-main.ts', url, String(count), file, digest]
   return JSON.parse(await complete(scope, process.execPath, args, { cwd: root }))
 }

@@ -1,4 +1,4 @@
-/** The joined clients, a process of its own: all ask for the same blob at the same moment. Prints what each of them got as JSON. */
+/** Clients in a process of their own that all ask for the same blob at the same moment. Prints what each of them got as JSON. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { read } from './reader.ts'
