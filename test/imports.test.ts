@@ -11,14 +11,16 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: ['server', 'cache', 'store', 'upstream', 'oci', 'async', 'config', 'observe'],
-  server: ['cache', 'store', 'upstream', 'oci', 'async'],
+  server: ['hello', 'cache', 'store', 'upstream', 'oci', 'async'],
   cache: ['store', 'upstream', 'oci', 'async'],
   store: ['oci', 'async'],
-  upstream: ['oci', 'async'],
-  config: ['oci'],
+  upstream: ['oci', 'async', 'tls'],
+  config: ['oci', 'tls'],
   observe: [],
   archive: [],
+  hello: ['oci'],
   oci: [],
+  tls: [],
   async: [],
 }
 /** Handed in, never reached for: only their types may be named, but everywhere outside of oci. */

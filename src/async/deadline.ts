@@ -1,5 +1,7 @@
 /** A bound on a wait: the sooner of a time budget and the caller's signal ends it. */
+
 import type { Clock } from '../observe/clock.ts'
+import { OVER } from './over.ts'
 
 export type DeadlineOptions = {
   readonly clock: Clock
@@ -24,7 +26,7 @@ export async function withDeadline<T>(options: DeadlineOptions, run: (signal: Ab
   try {
     return await Promise.race([run(bound.signal), rejection(bound.signal)])
   } finally {
-    done.abort()
+    done.abort(OVER)
     signal?.removeEventListener('abort', forward)
   }
 }

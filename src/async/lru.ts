@@ -9,8 +9,16 @@ export type LruOptions<V> = {
   readonly onEvicted?: (value: V) => void
 }
 
+type Link = { before: Link; after: Link }
+type Entry<K, V> = Link & { readonly key: K; readonly value: V; readonly weight: number }
+
+/**
+ * The order of use is a chain through the entries, from the one unused for longest to the last used. (The order of a Map would do, by deleting and
+ * setting again; but each table that a Map outgrows so is promoted by the garbage collector and keeps the next one alive.)
+ */
 export class Lru<K, V> {
-  readonly #entries = new Map<K, { readonly value: V; readonly weight: number }>()
+  readonly #entries = new Map<K, Entry<K, V>>()
+  readonly #ends: Link = emptyChain()
   readonly #options: LruOptions<V>
   #weight = 0
 
@@ -21,21 +29,26 @@ export class Lru<K, V> {
   get(key: K): V | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    this.#entries.delete(key)
-    this.#entries.set(key, entry) // a Map keeps insertion order: the first entry is the one unused for longest
+    if (entry.after !== this.#ends) {
+      unlink(entry)
+      linkBefore(this.#ends, entry)
+    }
     return entry.value
   }
 
   /** @param weight 1 where only the number of values counts */
   set(key: K, value: V, weight = 1): void {
-    const { capacity, heaviest = capacity } = this.#options
+    const { capacity, heaviest = capacity, onEvicted } = this.#options
     this.delete(key)
     if (weight > heaviest) return
-    this.#entries.set(key, { value, weight })
+    const entry = { key, value, weight, before: this.#ends, after: this.#ends }
+    linkBefore(this.#ends, entry)
+    this.#entries.set(key, entry)
     this.#weight += weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= capacity) break
-      this.#evict(oldest)
+    while (this.#weight > capacity) {
+      const oldest = this.#ends.after as Entry<K, V> // not the ends themselves: there is weight
+      this.delete(oldest.key)
+      onEvicted?.(oldest.value)
     }
   }
 
@@ -43,16 +56,30 @@ export class Lru<K, V> {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     this.#entries.delete(key)
+    unlink(entry)
     this.#weight -= entry.weight
   }
 
   values(): V[] {
     return [...this.#entries.values()].map(({ value }) => value)
   }
+}
 
-  #evict(key: K): void {
-    const value = this.#entries.get(key)?.value
-    this.delete(key)
-    if (value !== undefined) this.#options.onEvicted?.(value)
-  }
+function emptyChain(): Link {
+  const ends = {} as Link
+  ends.before = ends
+  ends.after = ends
+  return ends
+}
+
+function linkBefore(link: Link, entry: Link): void {
+  entry.before = link.before
+  entry.after = link
+  entry.before.after = entry
+  link.before = entry
+}
+
+function unlink({ before, after }: Link): void {
+  before.after = after
+  after.before = before
 }

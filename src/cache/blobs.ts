@@ -11,6 +11,7 @@ import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS } from './answer.ts
 import type { Catalog } from './catalog.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
 import type { Verifications } from './verification.ts'
 import { within } from './within.ts'
@@ -25,6 +26,7 @@ export type BlobsDeps = {
   readonly store: Store
   readonly fills: Fills
   readonly verifications: Verifications
+  readonly smallBlobs: SmallBlobs
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
   readonly firstByteMs: number
@@ -39,14 +41,24 @@ export class Blobs {
     this.#deps = deps
   }
 
+  /** What `open` would answer, where it is in memory: so that it can be answered in this turn. */
+  atHand(digest: Digest, source: Source): BlobAnswer | undefined {
+    const kept = this.#deps.smallBlobs.get(digest)
+    return kept === undefined ? undefined : this.#hit(kept, source, digest)
+  }
+
   /** For GET. @throws OciError, UpstreamError */
   async open(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
+    const kept = this.atHand(digest, source)
+    if (kept !== undefined) return kept
     await this.#refuseManifests(digest)
-    const hit = (blob: ReadableBlob): BlobAnswer => {
-      this.#deps.log.info('serving from cache', { reference: nameOf(source, digest) })
-      return { blob, status: HIT }
-    }
+    const hit = (blob: ReadableBlob) => this.#hit(blob, source, digest)
     return this.#storedOr(digest, source, hit, () => this.#fill(digest, source, demand))
+  }
+
+  #hit(blob: ReadableBlob, source: Source, digest: Digest): BlobAnswer {
+    this.#deps.log.info('serving from cache', { reference: nameOf(source, digest) })
+    return { blob, status: HIT }
   }
 
   /** For HEAD: nothing is downloaded for it. @throws OciError, UpstreamError */
@@ -64,6 +76,7 @@ export class Blobs {
     const { fill, joined } = this.#startOrJoin(digest, source, demand)
     if (!joined) log.info('pulling from upstream', { reference: nameOf(source, digest) })
     try {
+      if (fill.verified) return this.#hit(await fill.ready(source), source, digest)
       return { blob: await fill.ready(source), status: joined ? COLLAPSED : MISS }
     } finally {
       fills.abandonIfQueued(fill)
@@ -84,9 +97,10 @@ export class Blobs {
     const fill = fills.of(digest)
     if (fill?.began === true) {
       if (!demand.onlyIfCached) fill.addSource(source)
+      const status = fill.verified ? HIT : COLLAPSED
       const blob = await fill.ready(source)
       blob.close()
-      return { sizeBytes: blob.sizeBytes, status: COLLAPSED }
+      return { sizeBytes: blob.sizeBytes, status }
     }
     this.#mayAskUpstream(digest, source, demand)
     const upstream = upstreams.of(source.registry)
@@ -100,18 +114,15 @@ export class Blobs {
   }
 
   /**
-   * What is stored; else `miss`, begun in the same turn in which the store and the fills were both found without the blob: one that is published
-   * between two looks would otherwise be downloaded again.
+   * What is stored; else `miss`. A fill is looked for first: what is being filled is not stored, and one that is published between two looks would
+   * otherwise be downloaded again.
    */
   async #storedOr<T>(digest: Digest, source: Source, hit: (blob: ReadableBlob) => T, miss: () => Promise<T>): Promise<T> {
     const { fills, store } = this.#deps
     for (;;) {
-      const filling = fills.of(digest)
+      if (fills.of(digest) !== undefined) return miss()
       const stored = await store.openBlob(digest)
-      if (stored === undefined) {
-        if (filling === fills.of(digest)) return miss()
-        continue
-      }
+      if (stored === undefined) return miss()
       const readable = await this.#trustworthy(digest, stored, source)
       if (readable !== undefined) return hit(readable)
     }
@@ -122,7 +133,19 @@ export class Blobs {
     const { catalog, verifications } = this.#deps
     const listed = catalog.blobSize(digest, source.registry)
     if (listed !== undefined && listed !== stored.sizeBytes) return verifications.confirmed(digest, stored)
-    return stored.verified ? stored : verifications.readable(digest, stored)
+    if (!stored.verified) return verifications.readable(digest, stored)
+    return this.#deps.smallBlobs.isSmall(stored) ? this.#remember(digest, stored) : stored
+  }
+
+  /** Undefined if the bytes are wrong: then they are out of the way, and the next look finds none. */
+  async #remember(digest: Digest, stored: StoredBlob): Promise<ReadableBlob | undefined> {
+    try {
+      const kept = await this.#deps.smallBlobs.take(digest, stored)
+      if (kept === undefined) await this.#deps.store.quarantineBlob(digest, stored.identity, 'its bytes changed after they were verified')
+      return kept
+    } finally {
+      stored.close()
+    }
   }
 
   /** A manifest served as a blob gets stuck in older containerd's content store under the wrong type. */

@@ -14,6 +14,7 @@ import { Lists } from './lists.ts'
 import { Manifests } from './manifests.ts'
 import { Prefetch } from './prefetch.ts'
 import { Publisher } from './publisher.ts'
+import { SmallBlobs } from './small-blobs.ts'
 import { Verifications } from './verification.ts'
 
 export type CacheDeps = {
@@ -50,7 +51,8 @@ export class Cache {
     this.#deps = deps
     this.#load = { begin }
     this.#publisher = new Publisher({ catalog, store, clock, log, accessTimesMs: budgets.accessTimesMs })
-    this.#fills = new Fills({ upstreams, spools, clock, log, budgets, store, catalog })
+    const smallBlobs = new SmallBlobs()
+    this.#fills = new Fills({ upstreams, spools, clock, log, budgets, store, catalog, smallBlobs })
     this.#verifications = new Verifications(store, log)
     const mustCheck = (reference: TagReference) => settings.alwaysPullLatest && reference.tag === 'latest'
     this.manifests = new Manifests({
@@ -71,6 +73,7 @@ export class Cache {
       store,
       fills: this.#fills,
       verifications: this.#verifications,
+      smallBlobs,
       upstreams,
       airGapped,
       firstByteMs: budgets.firstByteMs,

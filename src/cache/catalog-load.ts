@@ -2,8 +2,7 @@
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { ManifestError, parseManifest } from '../oci/manifest.ts'
-import { formatReference, parseReference } from '../oci/reference.ts'
-import type { ManifestRecord, RefRecord, Store } from '../store/store.ts'
+import type { ListedRecord, ManifestRecord, RefRecord, Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 
 /** What a reference says when no answer of an upstream has been seen in this run: anything that began later overwrites it. */
@@ -12,20 +11,20 @@ const BEFORE_ALL = 0
 /** @returns how many manifests were loaded. Damaged records are logged and left out; the rest loads all the same. */
 export async function loadCatalog(catalog: Catalog, store: Store, clock: Clock, log: Log): Promise<number> {
   const began = clock.monotonic()
-  const named = new Map<string, RefRecord>()
+  const named = new Map<string, NamedByRecord>()
   for await (const record of store.listRecords()) {
     if (!addRecord(catalog, record, log)) continue
-    const ref = refOf(record)
-    const known = named.get(ref.reference)
-    if (known === undefined || known.createdMs <= ref.createdMs) named.set(ref.reference, ref)
+    const naming = namedBy(record)
+    const known = named.get(naming.ref.reference)
+    if (known === undefined || !isLater(known, naming)) named.set(naming.ref.reference, naming)
   }
   for await (const ref of store.listRefs()) {
-    if (catalog.manifest(ref.digest) === undefined)
-      log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
-    else catalog.setRef(ref, BEFORE_ALL)
-    named.delete(ref.reference)
+    const isThere = catalog.manifest(ref.digest) !== undefined
+    if (isThere) catalog.setRef(ref, BEFORE_ALL)
+    else log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
+    if (isThere || !isYounger(named.get(ref.reference), ref)) named.delete(ref.reference)
   }
-  for (const ref of named.values()) catalog.setRef(ref, BEFORE_ALL)
+  for (const { ref } of named.values()) catalog.setRef(ref, BEFORE_ALL)
   log.info(`loaded ${catalog.manifestCount} manifest(s) in ${Math.round(clock.monotonic() - began)} ms`)
   return catalog.manifestCount
 }
@@ -42,8 +41,20 @@ export function addRecord(catalog: Catalog, record: ManifestRecord, log: Log): b
   }
 }
 
-/** The reference that a record names itself. Older programs have no other. */
-function refOf(record: ManifestRecord): RefRecord {
-  const { digest, createdMs, pulledMs } = record
-  return { reference: formatReference(parseReference(record.imageUrl)), digest, createdMs, pulledMs, checkedMs: createdMs }
+/** The reference that a record names itself: older programs have no other. */
+type NamedByRecord = { readonly ref: RefRecord; readonly writtenMs: number }
+
+function namedBy(record: ListedRecord): NamedByRecord {
+  const { imageUrl, digest, createdMs, pulledMs, writtenMs } = record
+  return { ref: { reference: imageUrl, digest, createdMs, pulledMs, checkedMs: createdMs }, writtenMs }
+}
+
+/** Of two records with one reference, an older program used the one that it wrote last. */
+function isLater(one: NamedByRecord, other: NamedByRecord): boolean {
+  return one.writtenMs === other.writtenMs ? one.ref.createdMs > other.ref.createdMs : one.writtenMs > other.writtenMs
+}
+
+/** Whether an older program, which knows no references, wrote the record after the reference was last used: it moved the tag. */
+function isYounger(record: NamedByRecord | undefined, ref: RefRecord): boolean {
+  return record !== undefined && record.writtenMs > Math.max(ref.createdMs, ref.pulledMs, ref.checkedMs)
 }

@@ -7,10 +7,11 @@
 import { createHash } from 'node:crypto'
 import { addAbortSignal } from 'node:stream'
 import { Changes } from '../async/changes.ts'
+import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFromHash } from '../oci/digest.ts'
-import type { Spool, SpoolDirectory } from '../store/spool.ts'
+import { MemorySpool, type Spool, type SpoolDirectory } from '../store/spool.ts'
 import type { ReadableBlob, ReadBuffers } from '../store/store.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 import type { UpstreamBlob, UpstreamDirectory } from '../upstream/upstream.ts'
@@ -27,7 +28,7 @@ export type FillDeps = {
   readonly log: Log
   readonly budgets: Budgets
   /** Makes verified bytes part of the store; resolves when they are. */
-  readonly publish: (digest: Digest, spoolPath: string) => Promise<void>
+  readonly publish: (digest: Digest, spool: Spool) => Promise<void>
 }
 
 export class Fill {
@@ -74,6 +75,11 @@ export class Fill {
     return this.#failure !== undefined
   }
 
+  /** From then on it has all there is, and only its way into the store is left. */
+  get verified(): boolean {
+    return this.#progress.verified
+  }
+
   addSource(source: Source): void {
     if (this.#sources.add(source)) this.#changes.ring()
   }
@@ -109,18 +115,18 @@ export class Fill {
     this.#began = true
     try {
       this.#stopping.signal.throwIfAborted()
-      const spool = await this.#deps.spools.create(this.digest)
+      const spool = this.#isSmall ? new MemorySpool(this.#sizeBytes ?? 0) : await this.#deps.spools.create(this.digest)
       this.#spool = spool
       try {
         await this.#download(spool)
         this.#verify()
-        await this.#deps.publish(this.digest, spool.path)
+        await this.#deps.publish(this.digest, spool)
       } catch (error) {
         this.#fail(error)
         await spool.drop()
       } finally {
         while (this.#asking > 0) await this.#changes.next // who has just been told takes hold of the file first
-        await spool.file.release()
+        await spool.release()
       }
     } catch (error) {
       this.#fail(error)
@@ -133,9 +139,13 @@ export class Fill {
     this.#fail(this.#stopping.signal.reason)
   }
 
+  /** All of it is held back. */
+  get #isSmall(): boolean {
+    return this.#sizeBytes !== undefined && this.#sizeBytes <= HELD_BACK_BYTES
+  }
+
   get #headersMayGo(): boolean {
-    if (this.#progress.verified) return true
-    return this.#answered && this.#sizeBytes !== undefined && this.#sizeBytes > HELD_BACK_BYTES
+    return this.#progress.verified || (this.#answered && this.#sizeBytes !== undefined && !this.#isSmall)
   }
 
   async #download(spool: Spool): Promise<void> {
@@ -171,7 +181,7 @@ export class Fill {
     const signal = AbortSignal.any([giveUp.signal, this.#stopping.signal])
     const opening = this.#deps.upstreams.of(source.registry).openBlob(source.repository, this.digest, this.#progress.written, signal)
     const patience = new AbortController()
-    const first = await Promise.race([opening, this.#slowAndReplaceable(patience.signal)]).finally(() => patience.abort())
+    const first = await Promise.race([opening, this.#slowAndReplaceable(patience.signal)]).finally(() => patience.abort(OVER))
     if (first !== 'replace') return first
     giveUp.abort()
     this.#sources.putBack(source)
@@ -272,15 +282,16 @@ export class Fill {
   }
 
   #content(spool: Spool): ReadableBlob {
-    spool.file.hold()
+    spool.hold()
     this.waiters++
     return {
       sizeBytes: this.#sizeBytes ?? 0,
+      ...(spool.whole && { whole: spool.whole }),
       read: (start: number, end: number, buffers: ReadBuffers) =>
-        spool.file.read(start, end, buffers, (offset) => this.#progress.beyond(offset)),
+        spool.read(start, end, buffers, (offset) => this.#progress.beyond(offset)),
       close: () => {
         this.waiters--
-        spool.file.release().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
+        spool.release().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
       },
     }
   }
@@ -288,7 +299,7 @@ export class Fill {
   async #changeWithin(ms: number): Promise<void> {
     const waited = new AbortController()
     await Promise.race([this.#changes.next, this.#deps.clock.sleep(ms, waited.signal)])
-    waited.abort()
+    waited.abort(OVER)
   }
 
   #corrupt(source: Source, what: string): UpstreamError {

@@ -1,12 +1,19 @@
 /** All fills of the server: one per digest, a bounded number at once, background work behind clients' requests. */
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Spool } from '../store/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 import { Fill, type FillDeps } from './fill.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 import type { Source } from './sources.ts'
 
-export type FillsDeps = Omit<FillDeps, 'publish'> & { readonly store: Store; readonly catalog: Catalog; readonly log: Log }
+export type FillsDeps = Omit<FillDeps, 'publish'> & {
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly smallBlobs: SmallBlobs
+  readonly log: Log
+}
 
 type Priority = 'client' | 'background'
 
@@ -40,7 +47,7 @@ export class Fills {
       if (priority === 'client' && this.#queues.background.delete(known)) this.#enqueue(known, 'client')
       return { fill: known, joined: true }
     }
-    const publish = (verified: Digest, spoolPath: string) => this.#publish(verified, spoolPath)
+    const publish = (verified: Digest, spool: Spool) => this.#publish(verified, spool)
     const fill = new Fill(digest, this.#deps.catalog.blobSize(digest, source.registry), { ...this.#deps, publish })
     fill.addSource(source)
     fill.inBackground = priority === 'background'
@@ -107,12 +114,13 @@ export class Fills {
   }
 
   /** A fill that is verified makes room for the next one while it is published. */
-  async #publish(digest: Digest, spoolPath: string): Promise<void> {
+  async #publish(digest: Digest, spool: Spool): Promise<void> {
     const fill = this.#fills.get(digest)
     if (fill !== undefined && this.#running.delete(fill)) this.#publishing.add(fill)
     this.#startNext()
     try {
-      await this.#deps.store.commitBlob(digest, spoolPath)
+      await spool.commit(this.#deps.store, digest)
+      if (spool.whole !== undefined) this.#deps.smallBlobs.keep(digest, spool.whole)
       this.#deps.log.debug('blob stored', { digest })
     } finally {
       this.#fills.delete(digest) // before the fill lets go of its spool: nobody joins it any more

@@ -51,6 +51,18 @@ export class Manifests {
     this.#deps = deps
   }
 
+  /** What `get` would answer, where it is in memory and nobody has to be asked: so that it can be answered in this turn. */
+  atHand(reference: Reference, demand: Demand, wantBytes: boolean): ManifestAnswer | undefined {
+    const { publisher, log } = this.#deps
+    const entry = this.#known(reference)
+    if (entry === undefined || this.#toBeChecked(reference, demand, undefined)) return undefined
+    const bytes = wantBytes ? publisher.bytesAtHand(entry.digest) : undefined
+    if (wantBytes && bytes === undefined) return undefined
+    publisher.touch(entry.digest)
+    log.info('serving from cache', { reference: formatReference(reference) })
+    return { entry, status: HIT, bytes }
+  }
+
   /**
    * @param wantBytes false for HEAD: then a hit reads nothing
    * @param check whether a cached tag is to be confirmed by the upstream; the tag policy decides where it is left out

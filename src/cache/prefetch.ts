@@ -39,8 +39,11 @@ export class Prefetch {
    * @param source where the client asked for it; whoever supplied the manifest may not have the rest
    */
   complete(entry: ManifestEntry, { registry, repository }: Source = entry): void {
+    if (entry.kind !== 'image' || entry.attestation) return
+    const again = this.#lookAgainAt.get(entry)
+    if (again === Number.POSITIVE_INFINITY) return
     const now = this.#deps.clock.monotonic()
-    if (entry.kind !== 'image' || entry.attestation || (this.#lookAgainAt.get(entry) ?? now) > now) return
+    if (again !== undefined && again > now) return
     this.#lookAgainAt.set(entry, now + LOOK_AGAIN_MS)
     const looking = this.#limiter
       .run(() => this.#queueMissing(entry, { registry, repository }))

@@ -50,9 +50,14 @@ export class Publisher {
     while (this.#busy.size > 0) await Promise.all(this.#busy)
   }
 
+  /** The exact bytes of a manifest, where they are in memory. */
+  bytesAtHand(digest: Digest): Buffer | undefined {
+    return this.#recent.get(digest) ?? this.#unwritten.get(digest)?.record.bytes
+  }
+
   /** The exact bytes of a manifest; undefined if the store has lost them. */
   async bytesOf(digest: Digest): Promise<Buffer | undefined> {
-    const known = this.#recent.get(digest) ?? this.#unwritten.get(digest)?.record.bytes
+    const known = this.bytesAtHand(digest)
     if (known !== undefined) return known
     const record = await this.#deps.store.getRecord(digest)
     if (record !== undefined) this.#recent.set(digest, record.bytes, record.bytes.byteLength)

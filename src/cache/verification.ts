@@ -16,8 +16,8 @@ export class Verifications {
   readonly #running = new Map<Digest, Verification>()
   /** One at a time: a re-hash keeps a thread and a disk busy. */
   readonly #limiter = new Limiter(1)
-  /** Lengths of those found right in this run, for blobs whose manifests say something else each time. */
-  readonly #confirmed = new Lru<Digest, number>({ capacity: 1024 })
+  /** Those found right in this run: some cannot be marked so, and of some the manifests say another length each time. */
+  readonly #confirmed = new Lru<Digest, string>({ capacity: 1024 })
   readonly #stopping = new AbortController()
 
   constructor(
@@ -31,13 +31,13 @@ export class Verifications {
    * one may lie under its name by then.
    */
   async readable(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
-    if (blob.sizeBytes <= HELD_BACK_BYTES) return this.confirmed(digest, blob)
+    if (blob.sizeBytes <= HELD_BACK_BYTES || this.#isConfirmed(digest, blob)) return this.confirmed(digest, blob)
     return gated(this.#join(digest, blob))
   }
 
   /** As `readable`, but hashed whole before anything goes out: undefined if it is wrong, whatever its length. Right ones are hashed once. */
   async confirmed(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
-    if (this.#confirmed.get(digest) === blob.sizeBytes) return blob
+    if (this.#isConfirmed(digest, blob)) return blob
     const verification = this.#join(digest, blob)
     try {
       if (await verification.right) return gated(verification)
@@ -53,6 +53,10 @@ export class Verifications {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the server is stopping'))
     await Promise.allSettled([...this.#running.values()].map((verification) => verification.right))
+  }
+
+  #isConfirmed(digest: Digest, blob: StoredBlob): boolean {
+    return this.#confirmed.get(digest) === blob.identity
   }
 
   /** Joins the verification that runs, or starts one; either way the caller holds it, and `blob` is taken care of. */
@@ -82,12 +86,12 @@ export class Verifications {
     try {
       const found = await this.#hash(digest, blob)
       if (found === digest) {
-        this.#confirmed.set(digest, blob.sizeBytes)
-        await this.store.markVerified(digest)
+        this.#confirmed.set(digest, blob.identity)
+        await this.store.markVerified(digest, blob.identity)
         progress.markVerified()
         return true
       }
-      await this.store.quarantineBlob(digest, `its bytes hash to ${found}`)
+      await this.store.quarantineBlob(digest, blob.identity, `its bytes hash to ${found}`)
       progress.fail(new Error(`the stored ${digest} is damaged`))
       return false
     } catch (error) {

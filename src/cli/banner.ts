@@ -26,10 +26,14 @@ export function banner({ config, version, buildDate, started, port, process }: B
     `Process id: ${process.pid}`,
     'Tls: none',
     `Command line: ${process.commandLine}`,
-    `Store: ${resolve(config.imagePath)}`,
-    `Registries: ${config.registries.map(describeRegistry).join(', ') || 'none configured'}`,
+    ...contentOf(config),
   ]
   return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')
+}
+
+function contentOf({ helloWorld, imagePath, registries }: Config): string[] {
+  if (helloWorld) return ['Serving: docker.io/library/hello-world:latest, which is built in, and nothing else; no store, no registry']
+  return [`Store: ${resolve(imagePath)}`, `Registries: ${registries.map(describeRegistry).join(', ') || 'none configured'}`]
 }
 
 /** An IPv6 address stands in brackets where a port follows. */
@@ -40,7 +44,7 @@ export function hostInUrl(host: string): string {
 function describeRegistry({ name, scheme, address, auth, tls, aliases }: RegistryConfig): string {
   const facts = [
     `${scheme}://${address}`,
-    ...(auth === undefined ? [] : ['basic auth']),
+    ...(auth === undefined ? [] : ['user' in auth ? 'basic auth' : 'credentials of Docker']),
     ...(tls.ca === undefined ? [] : ['own CA']),
     ...(tls.cert === undefined ? [] : ['client certificate']),
     ...(tls.insecureSkipVerify ? ['certificate not verified'] : []),

@@ -32,7 +32,7 @@ export function commandHelp({ name, aliases, summary, argument, flags, examples 
 /** No settings, but flags all the same. */
 const BUILT_IN: readonly (readonly [string, string])[] = [
   ['--help, -h', 'Show help.'],
-  ['--version', 'Show the version.'],
+  ['--version, -v', 'Show the version.'],
 ]
 
 function options(of: Flag['of']): string[] {
@@ -40,9 +40,9 @@ function options(of: Flag['of']): string[] {
   return columns(of === 'global' ? [...rows, ...BUILT_IN] : rows)
 }
 
-function usage({ flag, type, default: value }: Flag): string {
-  if (type.placeholder !== undefined) return `${flag} ${type.placeholder}`
-  return value === true ? `${flag}=false` : flag
+function usage({ flag, aliases = [], type, default: value }: Flag): string {
+  const whole = type.placeholder === undefined ? `${flag}${value === true ? '=false' : ''}` : `${flag} ${type.placeholder}`
+  return [whole, ...aliases].join(', ')
 }
 
 /** A flag that is on by default is of use only to switch it off. */

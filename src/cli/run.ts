@@ -1,6 +1,7 @@
 /** From the arguments to a command and its exit code. A mistake of the person at the terminal becomes one line on stderr. */
 import { ConfigError } from '../config/error.ts'
 import { type CommandLine, parseCommandLine } from '../config/flags.ts'
+import { commandInPlaceOf, newCommandLine, type TypedFlag } from '../config/older-flags.ts'
 import { printable } from '../observe/printable.ts'
 import type { Command } from './command.ts'
 import { commands, findCommand } from './commands.ts'
@@ -25,6 +26,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 function obey(line: CommandLine, io: Io): number | Promise<number> {
   const [word, ...others] = line.words
   if (line.version) return version.run(line, io)
+  if (line.help && word === undefined) return print(globalHelp(commands), io)
+  refuseOlderFlags(line)
   const command = word === undefined ? undefined : findCommand(word)
   if (line.help && command !== undefined) return print(commandHelp(command), io)
   refuseFlagsOfOthers(line, command)
@@ -38,11 +41,37 @@ function print(text: string, io: Io): number {
   return 0
 }
 
-function refuseFlagsOfOthers({ given }: CommandLine, command: Command | undefined): void {
-  const foreign = given.find(({ of }) => of !== 'global' && of !== command?.flags)
-  if (foreign === undefined) return
-  const where = command === undefined ? 'without a command' : `with the command ${command.name}`
-  throw new ConfigError(`${foreign.flag}: found ${where}, want it with the command ${foreign.of}`)
+/** Whoever types a flag of a program before this one gets the command line that does the same now. */
+function refuseOlderFlags({ typed, words: [word] }: CommandLine): void {
+  const first = typed.find((each) => 'older' in each)
+  if (first === undefined || !('older' in first)) return
+  const { is } = first.older
+  if (is.fate === 'later') throw new ConfigError(`${first.name}: found ${is.problem}`)
+  if (is.fate === 'kept' && commandInPlaceOf(typed) === undefined) {
+    throw new ConfigError(`${first.name}: found an unknown flag, want one that --help lists`)
+  }
+  const why = is.fate === 'dropped' ? `: ${is.because}` : ''
+  throw new ConfigError(`${first.name}: found a flag of an older version${why}, want: ${inNewWords(word, typed)}`)
+}
+
+function inNewWords(word: string | undefined, typed: readonly TypedFlag[]): string {
+  const name = commandInPlaceOf(typed)
+  const isHere = name === undefined || commands.some((command) => command.name === name)
+  return `${newCommandLine(word, typed)}${isHere ? '' : ` (the command ${name} comes with a later version)`}`
+}
+
+function refuseFlagsOfOthers({ typed }: CommandLine, command: Command | undefined): void {
+  for (const each of typed) {
+    if (!('flag' in each)) continue
+    const { name, flag } = each
+    const isOlderName = name !== flag.flag
+    if (command === undefined && (flag.of !== 'global' || isOlderName)) {
+      throw new ConfigError(`${name}: found without a command, want: ${newCommandLine(undefined, typed)}`)
+    }
+    if (flag.of !== 'global' && flag.of !== command?.flags) {
+      throw new ConfigError(`${name}: found with the command ${command?.name}, want it with the command ${flag.of}`)
+    }
+  }
 }
 
 function refuseStrayWord({ name, argument }: Command, words: readonly string[]): void {

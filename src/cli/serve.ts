@@ -20,9 +20,10 @@ export const serve: Command = {
   examples: [
     'ociregistry serve --image-path /tmp/images --port 9000',
     'ociregistry --log-level info serve --image-path /tmp/images --air-gapped',
+    'ociregistry serve --hello-world',
   ],
   async run(line, io) {
-    const { config, warnings } = await loadConfig({ flags: line, env: io.env, platform: io.platform })
+    const { config, warnings } = await loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
     const output = openOutput(config, io)
     try {
       return await runService(config, warnings, output, io)

@@ -8,6 +8,12 @@ export type PasswordSource =
   | { readonly from: 'env'; readonly variable: string }
   | { readonly from: 'file'; readonly path: string }
 
+/** Who an entry says we are. */
+export type RegistryAuth =
+  | { readonly user: string; readonly password: PasswordSource }
+  /** The path of a `config.json` of Docker, or `auth.json` of podman, which says it. */
+  | { readonly dockerConfig: string }
+
 export type RegistryTls = {
   /** PEM bundle that replaces the system's trust for this registry. */
   readonly ca?: string
@@ -24,8 +30,37 @@ export type RegistryConfig = {
   readonly scheme: 'http' | 'https'
   /** `host[:port]` where it lives: from `url`, else its name (Docker Hub: `registry-1.docker.io`). */
   readonly address: string
-  readonly auth?: { readonly user: string; readonly password: PasswordSource }
+  readonly auth?: RegistryAuth
   readonly tls: RegistryTls
+}
+
+/** A forward proxy, as a variable of the environment names it. */
+export type ProxyServer = {
+  /** `HTTPS_PROXY`, or as it was written: for messages. */
+  readonly variable: string
+  /** `http://proxy.example:3128`, without user and password. */
+  readonly origin: string
+  /** The value of `Proxy-Authorization`. */
+  readonly authorization?: string
+}
+
+/** An entry of `NO_PROXY`. A port narrows it to that port; of addresses with a prefix there is none. */
+export type ProxyException =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'domain'; readonly name: string; readonly itself: boolean; readonly port?: string }
+  | {
+      readonly kind: 'addresses'
+      readonly address: string
+      readonly prefix: number
+      readonly family: 'ipv4' | 'ipv6'
+      readonly port?: string
+    }
+
+/** Through which proxy upstreams are reached, by the scheme of the URL. */
+export type ProxyConfig = {
+  readonly http?: ProxyServer
+  readonly https?: ProxyServer
+  readonly exceptions: readonly ProxyException[]
 }
 
 export type Config = {
@@ -46,4 +81,12 @@ export type Config = {
   readonly allowUnconfigured: boolean
   readonly defaultNs: Registry
   readonly registries: readonly RegistryConfig[]
+  /** Path of a YAML file with the credentials of many registries. */
+  readonly credsFile: string | undefined
+  /** Path of a `config.json` of Docker or `auth.json` of podman, for what neither an entry nor `credsFile` has. */
+  readonly dockerConfig: string | undefined
+  /** From the environment. */
+  readonly proxies: ProxyConfig
+  /** One built-in image and nothing else: no store, no registry. */
+  readonly helloWorld: boolean
 }

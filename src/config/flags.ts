@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from './error.ts'
 import { nearest } from './nearest.ts'
+import { OLDER_FLAGS, olderFlagCalled, type TypedFlag } from './older-flags.ts'
 import type { FlagSetting, Setting } from './section.ts'
 import { type SettingValues, settings } from './settings.ts'
 
@@ -17,33 +18,45 @@ export type CommandLine = {
   /** What is no flag: the command, and what follows it. */
   readonly words: readonly string[]
   readonly given: readonly Flag[]
+  /** All flags in the order of the line, also those of older programs. */
+  readonly typed: readonly TypedFlag[]
   readonly values: SettingValues
   readonly help: boolean
   readonly version: boolean
 }
 
+const HELP = ['--help', '-h']
+const VERSION = ['--version', '-v']
+
 /**
- * Takes `--port 8080`, `--port=8080` and, as the program before this one did, `-port 8080`. The last of two equal flags counts.
+ * Takes `--port 8080`, `--port=8080`, `-p 8080`, `-p8080` and, as the program before this one did, `-port 8080`. The last of two equal flags counts.
  * @param args without `node` and the script
- * @throws ConfigError for an unknown flag, or a value that is missing or not allowed
+ * @throws ConfigError for an unknown flag, a value that is missing or not allowed, or one setting under two names
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const tokens = tokensOf(args)
   const options = tokens.filter((token) => token.kind === 'option')
   const values: Record<string, unknown> = {}
-  const given: Flag[] = []
-  for (const option of options) {
-    const flag = flagOf(option)
-    if (flag === undefined) continue
-    given.push(flag)
-    values[flag.key] = readValue(flag, option)
-  }
+  const names = new Map<Flag, string>()
+  const typed = options.flatMap((option): TypedFlag[] => {
+    const [name, text] = [nameOf(option), option.value]
+    const older = olderFlagCalled(name)
+    if (older !== undefined) return [{ name, text, older }]
+    const flag = flagOf(name)
+    if (flag === undefined) return []
+    const earlier = names.get(flag) ?? name
+    if (earlier !== name) throw new ConfigError(`${name}: found beside ${earlier}, which is the same setting, want one of the two`)
+    names.set(flag, name)
+    values[flag.key] = readValue(flag, name, option)
+    return [{ name, text, flag }]
+  })
   return {
     words: tokens.flatMap((token, i) => (token.kind === 'positional' ? [readWord(token.value, tokens[i - 1])] : [])),
-    given,
+    given: [...names.keys()],
+    typed,
     values: values as SettingValues, // each was read by the type of its own row
-    help: options.some((option) => option.name === 'help'),
-    version: options.some((option) => option.name === 'version'),
+    help: options.some((option) => HELP.includes(nameOf(option))),
+    version: options.some((option) => VERSION.includes(nameOf(option))),
   }
 }
 
@@ -52,38 +65,59 @@ type Option = Extract<Token, { readonly kind: 'option' }>
 
 function tokensOf(args: readonly string[]) {
   const end = args.indexOf('--')
-  const doubled = args.map((arg, i) => (/^-[a-z][a-z-]+(?:=|$)/.test(arg) && (end < 0 || i < end) ? `-${arg}` : arg))
-  const flags = FLAGS.map(({ flag, type }) => [flag.slice(2), { type: type.placeholder === undefined ? 'boolean' : 'string' }] as const)
-  const options = { ...Object.fromEntries(flags), help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } } as const
-  return parseArgs({ args: doubled, options, strict: false, tokens: true, allowPositionals: true }).tokens
+  const before = end < 0 ? args : args.slice(0, end)
+  const flags = FLAGS.flatMap(({ flag, aliases = [], type }) => {
+    return [flag, ...aliases].map((name) => [name, type.placeholder === undefined ? 'boolean' : 'string'] as const)
+  })
+  const older = OLDER_FLAGS.flatMap(({ names, value }) => names.map((name) => [name, value === 'never' ? 'boolean' : 'string'] as const))
+  const builtIn = [...HELP, ...VERSION].map((name) => [name, 'boolean'] as const)
+  const options = Object.fromEntries([...flags, ...older, ...builtIn].map(([name, type]) => [name.replace(/^--?/, ''), { type }]))
+  const written = [...before.map((arg, i) => asLongFlag(arg, before[i + 1])), ...args.slice(before.length)]
+  return parseArgs({ args: written, options, strict: false, tokens: true, allowPositionals: true }).tokens
 }
 
-/** Undefined for `--help` and `--version`, which are no settings. */
-function flagOf({ name, rawName }: Option): Flag | undefined {
-  if (name === 'help' || name === 'version') return undefined
-  const flag = FLAGS.find((each) => each.flag === rawName)
+/**
+ * `-port` as the older program took it, `-p8080` and `-p=8080` as the other did: all become long flags, the short ones of one letter. A word behind
+ * one dash is never taken for a short flag with its value: `-debug` is no directory `ebug`.
+ */
+function asLongFlag(arg: string, next: string | undefined): string {
+  const long = /^-[a-z][a-z-]+(?:=|$)/.test(arg) ? `-${arg}` : arg
+  const [, letter, value = ''] = /^-([a-z])(?:$|=?(.+)$)/is.exec(long) ?? []
+  if (letter !== undefined) return value === '' ? `--${letter}` : `--${letter}=${value}`
+  const wantsNoMore = olderFlagCalled(long)?.value === 'maybe' && (next === undefined || next.startsWith('-'))
+  return wantsNoMore ? `${long}=` : long
+}
+
+/** As it was typed, but for a second dash. */
+function nameOf({ name }: Option): string {
+  return name.length === 1 ? `-${name}` : `--${name}`
+}
+
+/** Undefined for those that are no settings. */
+function flagOf(name: string): Flag | undefined {
+  if (HELP.includes(name) || VERSION.includes(name)) return undefined
+  const flag = FLAGS.find((each) => each.flag === name || each.aliases?.some((alias) => alias === name))
   if (flag !== undefined) return flag
-  const meant = nearest(rawName, [...FLAGS.map((each) => each.flag), '--help', '--version'])
+  const meant = name.length < 3 ? undefined : nearest(name, [...FLAGS.map((each) => each.flag), '--help', '--version'])
   throw new ConfigError(
-    `${rawName}: found an unknown flag, want ${meant === undefined ? '' : `${meant} (the nearest) or another `}one that --help lists`,
+    `${name}: found an unknown flag, want ${meant === undefined ? '' : `${meant} (the nearest) or another `}one that --help lists`,
   )
 }
 
-function readValue(flag: Flag, { value, inlineValue }: Option): unknown {
-  const { type } = flag
+function readValue({ type, default: fallback }: Flag, name: string, { value, inlineValue }: Option): unknown {
   if (type.placeholder === undefined && value === undefined) return true
-  if (value === undefined || (value === '' && flag.default !== undefined) || (!inlineValue && /^-(?!\d)/.test(value))) {
-    throw new ConfigError(`${flag.flag}: found no value, want ${type.want}`)
+  if (value === undefined || (value === '' && fallback !== undefined) || (!inlineValue && /^-(?!\d)/.test(value))) {
+    throw new ConfigError(`${name}: found no value, want ${type.want}`)
   }
   if (value === '') return undefined // the default, whatever the file says
   const scalar = { text: value, quoted: false, isText: true }
   const parsed = type.parse(scalar)
-  if (parsed === undefined) throw new ConfigError(`${flag.flag}: found ${type.show(scalar)}, want ${type.want}`)
+  if (parsed === undefined) throw new ConfigError(`${name}: found ${type.show(scalar)}, want ${type.want}`)
   return parsed
 }
 
 /** Refuses `--air-gapped false`, which would switch it on and leave a word `false` behind. */
 function readWord(word: string, before: Token | undefined): string {
   if (before?.kind !== 'option' || before.value !== undefined || !/^(?:true|false)$/i.test(word)) return word
-  throw new ConfigError(`${before.rawName}: found "${word}" behind a blank, want ${before.rawName}=${word}`)
+  throw new ConfigError(`${nameOf(before)}: found "${word}" behind a blank, want ${nameOf(before)}=${word}`)
 }

@@ -1,11 +1,15 @@
 /** Makes the configuration out of flags, file and defaults, in this order, or says which line stands in the way. */
 import { access, readFile, stat } from 'node:fs/promises'
+import type { Clock } from '../observe/clock.ts'
 import type { Platform } from '../oci/manifest.ts'
+import { checkCertificates } from './certificates.ts'
 import type { Config } from './config.ts'
+import { checkCredentialFiles } from './credential-files.ts'
 import { reasonOf } from './errno.ts'
 import { ConfigError } from './error.ts'
 import { Findings } from './findings.ts'
 import type { CommandLine } from './flags.ts'
+import { readProxies } from './proxies.ts'
 import { type NamedOutside, namedOutside, toRegistries } from './registries.ts'
 import { isForLater, type Section } from './section.ts'
 import { configurationFile, type SettingValues, settings } from './settings.ts'
@@ -17,6 +21,8 @@ export type ConfigSources = {
   readonly env: Readonly<Record<string, string | undefined>>
   /** This machine's, in Go's names: the default of `os` and `arch`. */
   readonly platform: Platform
+  /** Tells which certificates are out of date. */
+  readonly clock: Pick<Clock, 'now'>
 }
 
 export type LoadedConfig = {
@@ -28,7 +34,7 @@ export type LoadedConfig = {
 const NOTHING: Section<typeof settings> = { line: 1, values: {}, lines: {} }
 
 /** @throws ConfigError for the first mistake of the file, or one of the flags */
-export async function loadConfig({ flags, env, platform }: ConfigSources): Promise<LoadedConfig> {
+export async function loadConfig({ flags, env, platform, clock }: ConfigSources): Promise<LoadedConfig> {
   const file = flags.values.configFile ?? ''
   const findings = new Findings(file)
   const section = file === '' ? NOTHING : await readSettings(file, findings)
@@ -37,8 +43,15 @@ export async function loadConfig({ flags, env, platform }: ConfigSources): Promi
   const registries = toRegistries(entries, findings)
   await lookOutside(namedOutside(entries), env, findings)
   findings.throwFirst()
-  const config = toConfig({ ...section.values, ...flags.values }, registries, platform)
-  return { config: deepFreeze(config), warnings: warningsOf(file, findings, flags) }
+  const outdated = await checkCertificates(entries, clock.now(), findings)
+  findings.throwFirst()
+  await checkCredentialFiles(file, section, flags)
+  const { proxies, warnings } = readProxies(env)
+  const config = toConfig({ ...section.values, ...flags.values }, { registries, proxies }, platform)
+  return {
+    config: deepFreeze(config),
+    warnings: [...warningsOf(file, findings, flags), ...outdated.map((line) => `${file}: ${line}`), ...warnings],
+  }
 }
 
 async function readSettings(file: string, findings: Findings): Promise<Section<typeof settings>> {
@@ -77,7 +90,7 @@ async function whyUnreadable(path: string): Promise<string | undefined> {
   }
 }
 
-function toConfig(given: SettingValues, registries: Config['registries'], platform: Platform): Config {
+function toConfig(given: SettingValues, { registries, proxies }: Pick<Config, 'registries' | 'proxies'>, platform: Platform): Config {
   return {
     imagePath: given.imagePath ?? settings.imagePath.default,
     logLevel: given.logLevel ?? settings.logLevel.default,
@@ -94,6 +107,10 @@ function toConfig(given: SettingValues, registries: Config['registries'], platfo
     allowUnconfigured: given.allowUnconfigured ?? settings.allowUnconfigured.default,
     defaultNs: given.defaultNs ?? settings.defaultNs.default,
     registries,
+    credsFile: given.credsFile,
+    dockerConfig: given.dockerConfig,
+    proxies,
+    helloWorld: given.helloWorld ?? settings.helloWorld.default,
   }
 }
 

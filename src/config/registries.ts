@@ -1,6 +1,6 @@
 /** Turns the entries of `registries` into what the server goes by, and judges what no key alone can: which of them fit together. */
 import { DOCKER_HUB, type Registry } from '../oci/name.ts'
-import type { PasswordSource, RegistryConfig, RegistryTls } from './config.ts'
+import type { PasswordSource, RegistryAuth, RegistryConfig, RegistryTls } from './config.ts'
 import type { Findings, Named } from './findings.ts'
 import type { RegistrySection } from './settings.ts'
 import { addressOf } from './value-types.ts'
@@ -9,6 +9,7 @@ type AuthSection = NonNullable<RegistrySection['values']['auth']>
 type TlsSection = NonNullable<RegistrySection['values']['tls']>
 
 const PASSWORD_KEYS = ['password', 'passwordFromEnv', 'passwordFile'] as const
+const USER_KEYS = ['user', ...PASSWORD_KEYS] as const
 
 /** What entries name outside of the file; somebody else looks whether it is there. */
 export type NamedOutside = { readonly files: Named[]; readonly variables: Named[] }
@@ -94,7 +95,13 @@ class EntryReader {
     return scheme
   }
 
-  #credentials({ values, lines }: AuthSection): RegistryConfig['auth'] {
+  #credentials({ values, lines }: AuthSection): RegistryAuth | undefined {
+    const { dockerConfig } = values
+    if (dockerConfig !== undefined) {
+      const other = USER_KEYS.find((key) => lines[key] !== undefined)
+      if (other !== undefined) this.#mistake(lines[other], `auth.${other}`, 'found beside dockerConfig, want one of the two')
+      return { dockerConfig }
+    }
     const [source, second] = PASSWORD_KEYS.filter((key) => lines[key] !== undefined).sort((a, b) => (lines[a] ?? 0) - (lines[b] ?? 0))
     const want = `want one of ${PASSWORD_KEYS.join(', ')}`
     if (second !== undefined) this.#mistake(lines[second], `auth.${second}`, `found beside ${source}, ${want}`)

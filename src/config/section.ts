@@ -6,7 +6,7 @@ import type { ScalarType, ValueType } from './value-types.ts'
 
 /** What settings are for. Those of features that are not in `AVAILABLE` are read and warned about, and change nothing. */
 export type Feature = 'pulling' | 'loading' | 'listing' | 'pruning' | 'health' | 'metrics' | 'hello-world' | 'server TLS' | 'tokens'
-const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling'])
+const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'hello-world'])
 
 type Row<T> = {
   /** Absent within a map: as the map. */
@@ -19,6 +19,8 @@ type Row<T> = {
   readonly zeroIsDefault?: boolean
   /** Whether the value asks for the feature; without it: anything but `false` and 0. */
   asksFor?(value: T): boolean
+  /** The key that an older program had for it, which is read as this one. */
+  readonly formerly?: string
   /** Without the feature this setting is a mistake, not a warning: to go on would be dangerous. */
   readonly failsClosed?: boolean
 }
@@ -27,6 +29,8 @@ export type FlagSetting<T> = Row<T> & {
   readonly type: ScalarType<T>
   /** With its dashes: `--port`. */
   readonly flag: `--${string}`
+  /** Other names of the flag: `--cache-dir`, `-d`. */
+  readonly aliases?: readonly `-${string}`[]
   /** Which command takes it; global ones may stand with any command, or before it. */
   readonly of: 'global' | 'serve'
 }
@@ -58,26 +62,28 @@ export function mapOf<Rows extends Table>(rows: Rows): ValueType<Section<Rows>> 
 function readEntries<Rows extends Table>(rows: Rows, tree: Tree, at: string, findings: Findings): Section<Rows> {
   const values: Record<string, unknown> = {}
   const lines: Record<string, number> = {}
-  for (const entry of onlyOnce(tree.kind === 'map' ? tree.entries : [], at, findings)) {
-    const row = Object.hasOwn(rows, entry.key) ? rows[entry.key] : undefined
-    if (row === undefined) findings.mistake(entry.line, keyPath(at, entry.key), unknownKey(entry.key, rows))
+  for (const [key, entry] of onlyOnce(tree.kind === 'map' ? tree.entries : [], rows, at, findings)) {
+    const row = Object.hasOwn(rows, key) ? rows[key] : undefined
+    if (row === undefined) findings.mistake(entry.line, keyPath(at, key), unknownKey(key, rows))
     if (row === undefined || entry.value.kind === 'empty') continue
-    lines[entry.key] = entry.line
+    lines[key] = entry.line
     const value = readSetting(row, entry, keyPath(at, entry.key), findings)
-    if (value !== undefined) values[entry.key] = value
+    if (value !== undefined) values[key] = value
   }
   // each value was read by the type of its own row
   return { line: tree.line, values, lines } as Section<Rows>
 }
 
-function onlyOnce(entries: readonly Entry[], at: string, findings: Findings): Entry[] {
+/** By the keys that are meant; an older program may have had another. */
+function onlyOnce(entries: readonly Entry[], rows: Table, at: string, findings: Findings): Map<string, Entry> {
   const first = new Map<string, Entry>()
   for (const entry of entries) {
-    const earlier = first.get(entry.key)
-    if (earlier === undefined) first.set(entry.key, entry)
+    const key = Object.keys(rows).find((name) => rows[name]?.formerly === entry.key) ?? entry.key
+    const earlier = first.get(key)
+    if (earlier === undefined) first.set(key, entry)
     else findings.mistake(entry.line, keyPath(at, entry.key), `found a second time (first in line ${earlier.line}), want each key once`)
   }
-  return [...first.values()]
+  return first
 }
 
 function readSetting(row: Setting<unknown>, { line, value: tree }: Entry, key: string, findings: Findings): unknown {

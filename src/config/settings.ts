@@ -2,6 +2,7 @@
 import { DOCKER_HUB } from '../oci/name.ts'
 import { mapOf, type Section, type Table, type Values } from './section.ts'
 import {
+  alsoCalled,
   anyText,
   boolean,
   choice,
@@ -13,6 +14,7 @@ import {
   plainText,
   registryName,
   registryUrl,
+  type ValueType,
   variableName,
 } from './value-types.ts'
 
@@ -36,6 +38,7 @@ const authTable = {
   password: { type: anyText, help: 'The password itself.' },
   passwordFromEnv: { type: variableName, help: 'The environment variable that holds the password.' },
   passwordFile: { type: path, help: 'The file that holds the password; read again when it changes.' },
+  dockerConfig: { type: path, help: 'In place of all these: a config.json of Docker or auth.json of podman; read again when it changes.' },
   token: { type: mapOf(tokenTable), since: 'tokens', asksFor: saysAnything, help: 'Tokens of a cloud provider.' },
 } as const satisfies Table
 
@@ -43,7 +46,12 @@ const tlsTable = {
   ca: { type: path, help: 'PEM file with the only certificate authorities that are trusted here.' },
   cert: { type: path, help: 'PEM file with the client certificate.' },
   key: { type: path, help: 'PEM file with its key.' },
-  insecureSkipVerify: { type: boolean, default: false, help: "Do not verify the registry's certificate." },
+  insecureSkipVerify: {
+    type: boolean,
+    default: false,
+    formerly: 'insecure_skip_verify',
+    help: "Do not verify the registry's certificate.",
+  },
 } as const satisfies Table
 
 const registryTable = {
@@ -91,17 +99,26 @@ const serverTlsTable = {
 export const settings = {
   imagePath: {
     flag: '--image-path',
+    aliases: ['--cache-dir', '-d'],
     of: 'global',
     type: path,
     default: '/var/lib/ociregistry',
     since: 'pulling',
     help: 'The directory of the image store; created if it is missing.',
   },
-  configFile: { flag: '--config-file', of: 'global', type: path, since: 'pulling', help: 'A YAML file with settings; flags win over it.' },
+  configFile: {
+    flag: '--config-file',
+    aliases: ['--config-path'],
+    of: 'global',
+    type: path,
+    since: 'pulling',
+    help: 'A YAML file with settings; flags win over it.',
+  },
   logLevel: {
     flag: '--log-level',
+    aliases: ['-l'],
     of: 'global',
-    type: choice('debug', 'info', 'warn', 'error'),
+    type: alsoCalled(choice('debug', 'info', 'warn', 'error'), { trace: 'debug' }),
     default: 'error',
     since: 'pulling',
     help: 'The least important lines to log.',
@@ -125,6 +142,7 @@ export const settings = {
   host: { flag: '--host', of: 'serve', type: host, default: '0.0.0.0', since: 'pulling', help: 'The address to listen on.' },
   port: {
     flag: '--port',
+    aliases: ['-p'],
     of: 'serve',
     type: port,
     default: 8080,
@@ -197,6 +215,21 @@ export const settings = {
     help: 'The registry of requests that name none.',
   },
   registries: { type: listOf(mapOf(registryTable)), since: 'pulling', help: 'Registries that need more than an anonymous https request.' },
+  credsFile: {
+    flag: '--creds-file',
+    aliases: ['-f'],
+    of: 'serve',
+    type: path,
+    since: 'pulling',
+    help: 'A YAML file with user names and passwords of registries; read again when it changes.',
+  },
+  dockerConfig: {
+    flag: '--docker-config',
+    of: 'serve',
+    type: path,
+    since: 'pulling',
+    help: "Docker's config.json or podman's auth.json, for its credentials; read again when it changes.",
+  },
   preloadImages: { flag: '--preload-images', of: 'serve', type: path, since: 'loading', help: 'A list of images to load at start.' },
   imageFile: { type: path, since: 'loading', help: 'A list of images for the command load.' },
   resolveRef: { type: plainText, since: 'loading', help: 'The reference of an image that is loaded from a file.' },
@@ -231,5 +264,13 @@ export type SettingKey = keyof typeof settings
 export type SettingValues = Values<typeof settings>
 export type RegistrySection = Section<typeof registryTable>
 
-/** A whole configuration file. */
-export const configurationFile = mapOf(settings)
+const settingsMap = mapOf(settings)
+
+/** A whole configuration file; a bare list, as 1.7 had it, is its `registries`. */
+export const configurationFile: ValueType<Section<typeof settings>> = {
+  read(tree, key, findings) {
+    if (tree.kind !== 'list') return settingsMap.read(tree, key, findings)
+    const { line } = tree
+    return settingsMap.read({ kind: 'map', line, entries: [{ key: 'registries', line, value: tree }] }, key, findings)
+  },
+}

@@ -77,6 +77,12 @@ export function choice<Word extends string>(...words: readonly Word[]): ScalarTy
   })
 }
 
+/** Words of an older program that mean one of these; neither shown nor offered. */
+export function alsoCalled<T>(type: ScalarType<T>, synonyms: Readonly<Record<string, NoInfer<T>>>): ScalarType<T> {
+  const meant = new Map(Object.entries(synonyms))
+  return scalarType({ ...type, parse: (scalar) => meant.get(scalar.text.toLowerCase()) ?? type.parse(scalar) })
+}
+
 export const host = scalarType({
   want: 'an IP address or a host name, without a port',
   placeholder: 'ADDRESS',

@@ -1,5 +1,4 @@
 /** Time, handed in: what lives on time takes a `Clock`, so that tests move it by hand. */
-import { setTimeout as delay } from 'node:timers/promises'
 
 export type Clock = {
   /** Wall-clock time in ms since 1970: for records and logs. */
@@ -13,12 +12,17 @@ export type Clock = {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  async sleep(ms, signal) {
-    try {
-      await delay(ms, undefined, signal === undefined ? { ref: false } : { ref: false, signal })
-      return true
-    } catch {
-      return false
-    }
-  },
+  /** Not that of `node:timers/promises`: it makes an error, with its stack, for each sleep that is broken off, and nearly all are. */
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve(false)
+      const wake = (slept: boolean): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+        resolve(slept)
+      }
+      const abort = (): void => wake(false)
+      const timer = setTimeout(wake, ms, true).unref()
+      signal?.addEventListener('abort', abort, { once: true })
+    }),
 }

@@ -3,11 +3,12 @@ import type { CacheStatus } from '../cache/answer.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 
 const CACHE = 'ociregistry'
+const HIT = 'ociregistry; hit'
 
 /** @param status undefined for answers that no content stands behind */
 export function formatCacheStatus(status: CacheStatus | undefined): string {
   if (status === undefined) return CACHE
-  if (status.hit) return status.stale === undefined ? `${CACHE}; hit` : `${CACHE}; hit; detail=stale-${dashed(status.stale)}`
+  if (status.hit) return status.stale === undefined ? HIT : `${HIT}; detail=stale-${dashed(status.stale)}`
   return status.collapsed ? `${CACHE}; fwd=miss; collapsed` : `${CACHE}; fwd=miss`
 }
 

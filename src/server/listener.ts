@@ -11,17 +11,34 @@ const HEADERS_MS = 20_000
 /** Requests of one socket that wait for their turn; nobody pipelines so many in earnest. */
 const MAX_PIPELINED = 100
 
+/** What the log line of a request says that its response does not show. */
+export type Note = { cache?: string }
+
 export type ListenerDeps = {
-  readonly handle: (req: IncomingMessage, res: ServerResponse) => Promise<void>
+  /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
+  readonly handle: (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
   readonly clock: Clock
   readonly log: Log
 }
 
+/** A request and its answer: over when the handler is done and the answer has left. */
+type Turn = {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly note: Note
+  readonly client: string | undefined
+  readonly beganMs: number
+  /** What is not over yet of the two. */
+  open: number
+}
+
+/** Of an open connection: the request that is being answered, and those that wait for it. */
+type Connection = { current: Turn | undefined; readonly waiting: Turn[] }
+
 export class Listener {
   readonly #deps: ListenerDeps
   readonly #server: Server
-  /** Of every open connection: the requests that are answered or wait for it. */
-  readonly #turns = new Map<Socket, { last: Promise<void>; waiting: number }>()
+  readonly #connections = new Map<Socket, Connection>()
   #stopping = false
 
   constructor(deps: ListenerDeps) {
@@ -32,8 +49,8 @@ export class Listener {
       this.#take(req, res)
     })
     this.#server.on('connection', (socket) => {
-      this.#turns.set(socket, { last: Promise.resolve(), waiting: 0 })
-      socket.once('close', () => this.#turns.delete(socket))
+      this.#connections.set(socket, { current: undefined, waiting: [] })
+      socket.once('close', () => this.#connections.delete(socket))
     })
   }
 
@@ -53,7 +70,7 @@ export class Listener {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const [socket, { waiting }] of this.#turns) if (waiting === 0) socket.destroy()
+    for (const [socket, { current }] of this.#connections) if (current === undefined) socket.destroy()
     const done = new AbortController()
     await Promise.race([closed, this.#deps.clock.sleep(graceMs, done.signal)])
     done.abort()
@@ -63,44 +80,45 @@ export class Listener {
 
   /** Answers of one socket go out in the order of its requests anyway; handling them one by one keeps a pipelining client from holding many. */
   #take(req: IncomingMessage, res: ServerResponse): void {
-    this.#logWhenDone(req, res)
-    const turns = this.#turns.get(req.socket)
-    if (turns === undefined) return
-    if (++turns.waiting > MAX_PIPELINED) {
-      req.socket.destroy()
-      return
-    }
-    turns.last = turns.last
-      .then(() => this.#answer(req, res))
-      .finally(() => {
-        turns.waiting--
-        if (this.#stopping && turns.waiting === 0) req.socket.destroySoon()
-      })
+    const connection = this.#connections.get(req.socket)
+    const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: this.#deps.clock.monotonic(), open: 2 }
+    res.on('close', () => {
+      this.#log(turn)
+      if (connection !== undefined) this.#part(connection, turn)
+    })
+    if (connection === undefined) return
+    if (connection.current === undefined) this.#begin(connection, turn)
+    else if (connection.waiting.push(turn) >= MAX_PIPELINED) req.socket.destroy()
+  }
+
+  #begin(connection: Connection, turn: Turn): void {
+    connection.current = turn
+    const handling = this.#deps.handle(turn.req, turn.res, turn.note)
+    if (handling === undefined) this.#part(connection, turn)
+    else handling.then(() => this.#part(connection, turn))
   }
 
   /**
-   * Resolves when the answer has left, and the next one has the socket: one that has none yet would not hear of its client leaving.
-   * Where the connection ended before its turn, nobody is there to answer.
+   * The next request has its turn when the answer before it has left and has the socket no more: one that has none yet would not hear of its
+   * client leaving. Where the connection ended before its turn, nobody is there to answer.
    */
-  async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    if (res.socket === null || res.socket.destroyed) return
-    const closed = new Promise<void>((resolve) => res.once('close', resolve))
-    await this.#deps.handle(req, res)
-    await closed
+  #part(connection: Connection, turn: Turn): void {
+    if (--turn.open > 0 || connection.current !== turn) return
+    connection.current = undefined
+    const next = connection.waiting.shift()
+    if (next === undefined) {
+      if (this.#stopping) turn.req.socket.destroySoon()
+    } else if (next.res.socket !== null && !next.res.socket.destroyed) this.#begin(connection, next)
   }
 
-  #logWhenDone(req: IncomingMessage, res: ServerResponse): void {
+  #log({ req, res, note, client, beganMs }: Turn): void {
     const { clock, log } = this.#deps
-    const began = clock.monotonic()
-    const client = req.socket.remoteAddress
-    res.once('close', () => {
-      log.info(`${req.method} ${req.url}`, {
-        status: res.statusCode,
-        ms: Math.round((clock.monotonic() - began) * 10) / 10,
-        client,
-        cache: res.getHeader('cache-status'),
-        ...(res.writableFinished ? {} : { ended: 'short' }),
-      })
+    log.info(`${req.method} ${req.url}`, {
+      status: res.statusCode,
+      ms: Math.round((clock.monotonic() - beganMs) * 10) / 10,
+      client,
+      cache: note.cache,
+      ...(res.writableFinished ? {} : { ended: 'short' }),
     })
   }
 }

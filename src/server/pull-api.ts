@@ -1,7 +1,9 @@
 /** The pull API: reads requests, asks the cache, writes answers. Which registry, which status and how bytes go out is decided by the modules beside it. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CacheStatus, Demand } from '../cache/answer.ts'
+import type { BlobAnswer } from '../cache/blobs.ts'
 import type { Cache } from '../cache/cache.ts'
+import type { ManifestAnswer } from '../cache/manifests.ts'
 import type { Source } from '../cache/sources.ts'
 import type { Log } from '../observe/log.ts'
 import { etagOf, ifRangeHolds, noneMatchHits } from '../oci/conditional.ts'
@@ -9,15 +11,16 @@ import { type Digest, parseDigest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { OCI_INDEX } from '../oci/media-type.ts'
 import { isMachineryTag } from '../oci/name.ts'
-import { decideRange } from '../oci/range.ts'
+import { type ByteRange, decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
 import { type Asked, isStorageError, machineryError, toOciError } from './errors.ts'
-import { nextPageLink, pageOf } from './paging.ts'
+import type { Note } from './listener.ts'
+import { nextPageLink, pageLimit, pageOf } from './paging.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
-import { endShort, writeBody, writeError } from './respond.ts'
+import { endShort, type HeaderList, writeBody, writeError } from './respond.ts'
 import { findRoute, type NamedRoute, type Route } from './route.ts'
 import { ClientGone, sendBlob } from './send.ts'
 import { type RegistryNames, whichRegistry } from './which-registry.ts'
@@ -36,8 +39,11 @@ export type PullApiDeps = {
 type Exchange = {
   readonly req: IncomingMessage
   readonly res: ServerResponse
+  readonly note: Note
   readonly target: RequestTarget
   readonly demand: Demand
+  /** What every answer to this request says, errors too. */
+  readonly headers: HeaderList
 }
 
 /** A body of exact bytes for a year: content by digest never changes. */
@@ -45,37 +51,39 @@ const IMMUTABLE = 'max-age=31536000, immutable'
 
 export class PullApi {
   readonly #deps: PullApiDeps
+  readonly #via: string
 
   constructor(deps: PullApiDeps) {
     this.#deps = deps
+    this.#via = `1.1 ${deps.viaName}`
   }
 
-  /** Answers one request, whatever happens. Never rejects. */
-  async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    res.setHeader('via', `1.1 ${this.#deps.viaName}`)
+  /** Answers one request, whatever happens: what is in memory, within this turn. Neither throws nor rejects. */
+  handle(req: IncomingMessage, res: ServerResponse, note: Note): void | Promise<void> {
+    const headers: HeaderList = ['via', this.#via]
     let route: Route = { kind: 'unknown', underV2: false }
+    const fail = (error: unknown) => this.#fail({ req, res, note, headers }, error, route)
     try {
       const target = parseTarget(req.url ?? '/')
       route = findRoute(target.segments)
       const onlyIfCached = /\bonly-if-cached\b/i.test(req.headers['cache-control'] ?? '')
-      await this.#answer(route, { req, res, target, demand: { onlyIfCached } })
+      return this.#answer(route, { req, res, note, target, demand: { onlyIfCached }, headers })?.catch(fail)
     } catch (error) {
-      this.#fail(req, res, error, route)
+      fail(error)
     }
   }
 
-  async #answer(route: Route, exchange: Exchange): Promise<void> {
-    const { req, res } = exchange
-    if (route.kind === 'root')
-      return writeBody(res, 200, { 'content-type': 'application/json', 'cache-status': formatCacheStatus(undefined) }, '{}')
-    res.setHeader('docker-distribution-api-version', 'registry/2.0')
+  #answer(route: Route, exchange: Exchange): void | Promise<void> {
+    const { req, headers } = exchange
+    if (route.kind === 'root') return this.#pong(exchange)
+    headers.push('docker-distribution-api-version', 'registry/2.0')
     this.#refuseWrites(req, route)
     this.#refuseLoops(req)
     switch (route.kind) {
       case 'unknown':
         throw new OciError(404, 'UNSUPPORTED', `there is nothing at ${exchange.target.rawPath.slice(0, 200)}`)
       case 'ping':
-        return writeBody(res, 200, { 'content-type': 'application/json', 'cache-status': formatCacheStatus(undefined) }, '{}')
+        return this.#pong(exchange)
       case 'manifest':
         return this.#manifest(route.reference, this.#source(route, exchange), exchange)
       case 'blob':
@@ -87,75 +95,88 @@ export class PullApi {
     }
   }
 
-  async #manifest(target: string, source: Source, { req, res, demand }: Exchange): Promise<void> {
+  #pong(exchange: Exchange): void {
+    writeBody(exchange.res, 200, headersOf(exchange, undefined, 'content-type', 'application/json'), '{}')
+  }
+
+  #manifest(target: string, source: Source, exchange: Exchange): void | Promise<void> {
     const reference = makeReference(source.registry, source.repository, target)
-    const isGet = req.method === 'GET'
+    const { manifests } = this.#deps.cache
+    const wantBytes = exchange.req.method === 'GET'
+    const atHand = manifests.atHand(reference, exchange.demand, wantBytes)
+    if (atHand !== undefined) return this.#sendManifest(atHand, source, exchange)
     const machinery = reference.tag !== undefined && isMachineryTag(reference.tag)
-    const answer = await this.#deps.cache.manifests.get(reference, demand, isGet).catch((error: unknown) => {
-      throw machinery ? machineryError(error) : error
-    })
-    const { entry, status, bytes } = answer
-    const headers = {
-      'content-type': entry.mediaType,
-      'docker-content-digest': entry.digest,
-      etag: etagOf(entry.digest),
-      ...statusHeaders(status),
-    }
-    if (isGet) this.#deps.cache.prefetch?.complete(entry, source)
-    if (noneMatchHits(req.headers['if-none-match'], entry.digest)) res.writeHead(304, headers).end()
-    else if (bytes === undefined) res.writeHead(200, { ...headers, 'content-length': entry.sizeBytes }).end()
-    else writeBody(res, 200, headers, bytes)
+    return manifests.get(reference, exchange.demand, wantBytes).then(
+      (found) => this.#sendManifest(found, source, exchange),
+      (error: unknown) => {
+        throw machinery ? machineryError(error) : error
+      },
+    )
   }
 
-  async #blob(target: string, source: Source, exchange: Exchange): Promise<void> {
+  #sendManifest({ entry, status, bytes }: ManifestAnswer, source: Source, exchange: Exchange): void {
+    const { req, res } = exchange
+    const { digest, mediaType } = entry
+    const headers = headersOf(exchange, status, 'content-type', mediaType, 'docker-content-digest', digest, 'etag', etagOf(digest))
+    if (req.method === 'GET') this.#deps.cache.prefetch?.complete(entry, source)
+    if (noneMatchHits(req.headers['if-none-match'], digest)) res.writeHead(304, headers).end()
+    else if (bytes !== undefined) writeBody(res, 200, headers, bytes)
+    else res.writeHead(200, [...headers, 'content-length', String(entry.sizeBytes)]).end()
+  }
+
+  #blob(target: string, source: Source, exchange: Exchange): void | Promise<void> {
     const digest = parseDigest(target)
-    const { req, res, demand } = exchange
-    const headers = {
-      'content-type': 'application/octet-stream',
-      'docker-content-digest': digest,
-      etag: etagOf(digest),
-      'accept-ranges': 'bytes',
-      'cache-control': IMMUTABLE,
-    }
-    if (req.method === 'GET') return this.#sendBlob(digest, source, exchange, headers)
-    const { sizeBytes, status } = await this.#deps.cache.blobs.size(digest, source, demand)
-    if (noneMatchHits(req.headers['if-none-match'], digest)) res.writeHead(304, { ...headers, ...statusHeaders(status) }).end()
-    else res.writeHead(200, { ...headers, ...statusHeaders(status), 'content-length': sizeBytes }).end()
+    if (exchange.req.method === 'HEAD') return this.#headBlob(digest, source, exchange)
+    const { blobs } = this.#deps.cache
+    const atHand = blobs.atHand(digest, source)
+    if (atHand !== undefined) return this.#sendBlob(digest, atHand, exchange)
+    return blobs.open(digest, source, exchange.demand).then((found) => this.#sendBlob(digest, found, exchange))
   }
 
-  async #sendBlob(digest: Digest, source: Source, { req, res, demand }: Exchange, blobHeaders: OutgoingHttpHeaders): Promise<void> {
-    const { blob, status } = await this.#deps.cache.blobs.open(digest, source, demand)
+  async #headBlob(digest: Digest, source: Source, exchange: Exchange): Promise<void> {
+    const { req, res, demand } = exchange
+    const { sizeBytes, status } = await this.#deps.cache.blobs.size(digest, source, demand)
+    const headers = blobHeadersOf(exchange, digest, status)
+    if (noneMatchHits(req.headers['if-none-match'], digest)) res.writeHead(304, headers).end()
+    else res.writeHead(200, [...headers, 'content-length', String(sizeBytes)]).end()
+  }
+
+  #sendBlob(digest: Digest, { blob, status }: BlobAnswer, exchange: Exchange): void | Promise<void> {
+    const { req, res } = exchange
+    const headers = blobHeadersOf(exchange, digest, status)
+    let sending: Promise<void> | undefined
     try {
-      const size = blob.sizeBytes
-      const headers = { ...blobHeaders, ...statusHeaders(status) }
       if (noneMatchHits(req.headers['if-none-match'], digest)) {
         res.writeHead(304, headers).end()
         return
       }
-      const range = ifRangeHolds(req.headers['if-range']?.toString(), digest) ? decideRange(req.headers.range, size) : 'whole'
-      if (range === 'unsatisfiable') {
-        const message = `Range '${req.headers.range}' lies outside the ${size} bytes of ${digest}`
-        throw new OciError(416, 'SIZE_INVALID', message, { 'content-range': `bytes */${size}`, 'cache-status': formatCacheStatus(status) })
-      }
-      if (range === 'whole') res.writeHead(200, { ...headers, 'content-length': size })
-      else {
-        const { start, end } = range
-        res.writeHead(206, { ...headers, 'content-length': end - start + 1, 'content-range': `bytes ${start}-${end}/${size}` })
+      const size = blob.sizeBytes
+      const range = rangeOf(req, digest, size, status)
+      const { start, end } = range === 'whole' ? { start: 0, end: size - 1 } : range
+      headers.push('content-length', String(end - start + 1))
+      if (range !== 'whole') headers.push('content-range', `bytes ${start}-${end}/${size}`)
+      res.writeHead(range === 'whole' ? 200 : 206, headers)
+      if (blob.whole !== undefined) {
+        res.end(range === 'whole' ? blob.whole : blob.whole.subarray(start, end + 1))
+        return
       }
       res.flushHeaders() // a range far ahead of a fill waits for its bytes, but not for its headers
-      await sendBlob(res, blob, range === 'whole' ? { start: 0, end: size - 1 } : range, this.#deps.buffers)
+      sending = sendBlob(res, blob, { start, end }, this.#deps.buffers)
+      return sending.finally(() => blob.close())
     } finally {
-      blob.close()
+      if (sending === undefined) blob.close()
     }
   }
 
-  async #tags({ registry, repository }: Source, { res, target, demand }: Exchange): Promise<void> {
+  async #tags({ registry, repository }: Source, exchange: Exchange): Promise<void> {
+    const { res, target, demand } = exchange
+    const limit = pageLimit(target.query.get('n')) // a mistake in it is told before anybody is asked
     const { tags, status } = await this.#deps.cache.lists.tags(registry, repository, demand)
-    const page = pageOf(tags, target.query.get('n'), target.query.get('last'))
+    const page = pageOf(tags, limit, target.query.get('last'))
     const last = page.tags.at(-1)
-    const link = page.more && last !== undefined ? { link: nextPageLink(target.rawPath, target.query, last) } : {}
+    const link = page.more && last !== undefined ? ['link', nextPageLink(target.rawPath, target.query.params, last)] : []
     const body = JSON.stringify({ name: repository, tags: page.tags })
-    writeBody(res, 200, { 'content-type': 'application/json', ...link, ...statusHeaders(status) }, body)
+    writeBody(res, 200, headersOf(exchange, status, 'content-type', 'application/json', ...link), body)
   }
 
   async #referrers(route: NamedRoute & { reference: string }, exchange: Exchange): Promise<void> {
@@ -164,19 +185,19 @@ export class PullApi {
     try {
       const { registry, repository } = this.#source(route, exchange)
       const { descriptors, status } = await this.#deps.cache.lists.referrers(registry, repository, subject, demand)
-      const artifactTypes = target.query.getAll('artifactType').filter((artifactType) => artifactType !== '')
+      const artifactTypes = target.query.params.getAll('artifactType').filter((artifactType) => artifactType !== '')
       const filtered = artifactTypes.length > 0
       const manifests = filtered ? descriptors.filter((descriptor) => hasArtifactType(descriptor, artifactTypes)) : descriptors
       const body = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests })
-      const applied = filtered ? { 'oci-filters-applied': 'artifactType' } : {}
-      writeBody(res, 200, { 'content-type': OCI_INDEX, ...applied, ...statusHeaders(status) }, body)
+      const applied = filtered ? ['oci-filters-applied', 'artifactType'] : []
+      writeBody(res, 200, headersOf(exchange, status, 'content-type', OCI_INDEX, ...applied), body)
     } catch (error) {
       throw machineryError(error)
     }
   }
 
   /** The registry and repository that a request names; says so in `OCI-Namespace` where `ns` was used (distribution-spec, "Registry Proxying"). */
-  #source(route: NamedRoute, { req, res, target }: Exchange): Source {
+  #source(route: NamedRoute, { req, headers, target }: Exchange): Source {
     const given = target.query.get('ns') ?? ''
     const ns = given === '' || this.#namesThisServer(given, req) ? undefined : given
     const header = req.headers['x-registry']
@@ -184,7 +205,7 @@ export class PullApi {
       { ns, prefix: route.prefix, name: route.name, header: typeof header === 'string' && header !== '' ? header : undefined },
       this.#deps.names,
     )
-    if (ns !== undefined) res.setHeader('oci-namespace', ns)
+    if (ns !== undefined) headers.push('oci-namespace', ns)
     return source
   }
 
@@ -208,17 +229,18 @@ export class PullApi {
     )
   }
 
-  #fail(req: IncomingMessage, res: ServerResponse, error: unknown, route: Route): void {
+  #fail({ req, res, note, headers }: Omit<Exchange, 'target' | 'demand'>, error: unknown, route: Route): void {
     if (error instanceof ClientGone) return
     if (res.headersSent) {
       this.#deps.log.warn('answer ended short', { url: req.url, error })
       endShort(req, res)
       return
     }
-    res.setHeader('cache-status', cacheStatusOfError(error))
     const known = toOciError(error, askedOf(route))
     this.#logFailure(req, error, route, known)
-    writeError(res, known ?? new OciError(500, 'UNAVAILABLE', 'an unexpected error, noted in the server log'))
+    const told = known ?? new OciError(500, 'UNAVAILABLE', 'an unexpected error, noted in the server log')
+    note.cache = told.headers['cache-status'] ?? cacheStatusOfError(error)
+    writeError(res, told, [...headers, 'cache-status', note.cache])
   }
 
   /** What clients show of an answer is its status, so that the reason has to be here. Of a blob its fill has said it. */
@@ -232,9 +254,25 @@ export class PullApi {
   }
 }
 
-function statusHeaders(status: CacheStatus): OutgoingHttpHeaders {
-  const warning = formatWarning(status)
-  return warning === undefined ? { 'cache-status': formatCacheStatus(status) } : { 'cache-status': formatCacheStatus(status), warning }
+/** The headers of an answer: those of every answer, what the cache did for it, and `more`. @param status undefined where no content stands behind it */
+function headersOf({ headers, note }: Exchange, status: CacheStatus | undefined, ...more: HeaderList): HeaderList {
+  note.cache = formatCacheStatus(status)
+  const warning = status === undefined ? undefined : formatWarning(status)
+  if (warning !== undefined) more.push('warning', warning)
+  return headers.concat('cache-status', note.cache, more)
+}
+
+function blobHeadersOf(exchange: Exchange, digest: Digest, status: CacheStatus): HeaderList {
+  const type = ['content-type', 'application/octet-stream', 'docker-content-digest', digest, 'etag', etagOf(digest)]
+  return headersOf(exchange, status, ...type, 'accept-ranges', 'bytes', 'cache-control', IMMUTABLE)
+}
+
+/** @throws OciError 416 */
+function rangeOf(req: IncomingMessage, digest: Digest, size: number, status: CacheStatus): ByteRange | 'whole' {
+  const range = ifRangeHolds(req.headers['if-range']?.toString(), digest) ? decideRange(req.headers.range, size) : 'whole'
+  if (range !== 'unsatisfiable') return range
+  const message = `Range '${req.headers.range}' lies outside the ${size} bytes of ${digest}`
+  throw new OciError(416, 'SIZE_INVALID', message, { 'content-range': `bytes */${size}`, 'cache-status': formatCacheStatus(status) })
 }
 
 /** One of them: containerd asks for several types at once. */

@@ -4,7 +4,24 @@ export type RequestTarget = {
   /** As it came, without the query: what a `Link` has to repeat. */
   readonly rawPath: string
   readonly segments: readonly string[]
-  readonly query: URLSearchParams
+  readonly query: Query
+}
+
+/** The query, read when somebody asks for it. */
+export class Query {
+  #params: URLSearchParams | undefined
+
+  constructor(private readonly text: string) {}
+
+  /** The first value of that name; null where there is none, as with `URLSearchParams`. */
+  get(name: string): string | null {
+    return this.text === '' ? null : this.params.get(name)
+  }
+
+  get params(): URLSearchParams {
+    this.#params ??= new URLSearchParams(this.text)
+    return this.#params
+  }
 }
 
 /**
@@ -12,10 +29,10 @@ export type RequestTarget = {
  * no grammar of a name allows its `%`, so that it is refused where it is used
  */
 export function parseTarget(target: string): RequestTarget {
-  const origin = /^https?:\/\/[^/?]*/i.exec(target)?.[0] ?? ''
+  const origin = target.startsWith('/') ? '' : (/^https?:\/\/[^/?]*/i.exec(target)?.[0] ?? '')
   const mark = target.indexOf('?', origin.length)
   const rawPath = target.slice(origin.length, mark < 0 ? undefined : mark)
-  const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1))
+  const query = new Query(mark < 0 ? '' : target.slice(mark + 1))
   return { rawPath, segments: rawPath.replace(/^\//, '').split('/').map(decode), query }
 }
 

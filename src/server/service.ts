@@ -1,10 +1,11 @@
 /** The running service: makes every part, starts them in order, and stops them in the opposite one. */
 import { randomBytes } from 'node:crypto'
-import { hostname, networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultBudgets } from '../cache/budgets.ts'
 import { Cache } from '../cache/cache.ts'
 import type { Config } from '../config/config.ts'
+import { parseCredsFile } from '../config/creds-file.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Registry } from '../oci/name.ts'
@@ -13,6 +14,7 @@ import { StoreLock } from '../store/lock.ts'
 import { SpoolDirectory } from '../store/spool.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
 import { BufferPool } from './buffers.ts'
+import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
 import { Listener } from './listener.ts'
 import { PullApi } from './pull-api.ts'
 import type { RegistryNames } from './which-registry.ts'
@@ -30,7 +32,23 @@ const LOCK_WAIT_MS = 45_000
 const DRAIN_MS = 10_000
 
 /** @throws Error that says in one line what cannot be used, or the system's error for an address that cannot be listened on */
-export async function startService({ config, clock, log, version }: ServiceDeps): Promise<Service> {
+export function startService(deps: ServiceDeps): Promise<Service> {
+  return deps.config.helloWorld ? startHelloWorld(deps) : startOnStore(deps)
+}
+
+/** The same service, on a store of its own that goes when it goes. */
+async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
+  const imagePath = await makeHelloWorldStore(tmpdir(), deps.clock, deps.log)
+  try {
+    const { port, stop } = await startOnStore({ ...deps, config: helloWorldConfig(deps.config, imagePath) })
+    return { port, stop: () => stop().finally(() => removeHelloWorldStore(imagePath)) }
+  } catch (error) {
+    await removeHelloWorldStore(imagePath)
+    throw error
+  }
+}
+
+async function startOnStore({ config, clock, log, version }: ServiceDeps): Promise<Service> {
   const store = await DirectoryStore.open(config.imagePath, log)
   const lock = await StoreLock.acquire(config.imagePath, {
     self: { program: 'ociregistry', version, pid: process.pid, hostname: hostname() },
@@ -40,16 +58,18 @@ export async function startService({ config, clock, log, version }: ServiceDeps)
   })
   await store.removeLeftovers()
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
-  const { registries, allowUnconfigured, pullTimeoutMs } = config
+  const { registries, proxies, allowUnconfigured, pullTimeoutMs, credsFile, dockerConfig } = config
   const userAgent = `ociregistry/${version}`
-  const upstreams = new Upstreams({ registries, allowUnconfigured, pullTimeoutMs, via: `1.1 ${viaName}`, userAgent, clock, log })
+  const via = `1.1 ${viaName}`
+  const credentials = { credsFile: credsFile === undefined ? undefined : { path: credsFile, parse: parseCredsFile }, dockerConfig }
+  const upstreams = new Upstreams({ registries, proxies, credentials, allowUnconfigured, pullTimeoutMs, via, userAgent, clock, log })
   const spools = new SpoolDirectory(join(config.imagePath, 'pulls'))
   const cache = new Cache({ store, spools, upstreams, settings: config, budgets: defaultBudgets(pullTimeoutMs), clock, log })
   let port = config.port
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${port}`) && ownAddresses(port).has(host))
   const api = new PullApi({ cache, names: namesOf(config), isSelf, viaName, buffers: new BufferPool(), log })
-  const listener = new Listener({ handle: (req, res) => api.handle(req, res), clock, log })
+  const listener = new Listener({ handle: (req, res, note) => api.handle(req, res, note), clock, log })
   try {
     port = await listener.start(config.host, config.port)
   } catch (error) {

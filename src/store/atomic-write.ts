@@ -1,8 +1,7 @@
 /** Replaces small files so that a crash at any instant leaves the old one or the new one, whole. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { closeFile, openFile, syncFile } from './file.ts'
+import { closeFile, inDirectory, openFile, removeFile, renameFile, syncFile, writeAll } from './file.ts'
 
 /** Temporary files start so; whoever lists a directory leaves them out. */
 export const TEMPORARY_PREFIX = '.tmp-'
@@ -37,20 +36,19 @@ export class DirectorySync {
 }
 
 /** Temporary file, fsync, rename, fsync of the directory. */
-export async function writeFileAtomically(directory: DirectorySync, name: string, content: string | Uint8Array): Promise<void> {
+export async function writeFileAtomically(directory: DirectorySync, name: string, content: Uint8Array, mode: number): Promise<void> {
   const temporary = join(directory.path, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`)
-  await mkdir(directory.path, { recursive: true }) // somebody may empty a cache while it runs
+  const fd = await inDirectory(directory.path, () => openFile(temporary, 'wx', mode))
   try {
-    const file = await open(temporary, 'wx', 0o644)
     try {
-      await file.writeFile(content)
-      await file.sync()
+      await writeAll(fd, [content], 0)
+      await syncFile(fd)
     } finally {
-      await file.close()
+      await closeFile(fd)
     }
-    await rename(temporary, join(directory.path, name))
+    await renameFile(temporary, join(directory.path, name))
   } catch (error) {
-    await unlink(temporary).catch(() => {}) // the error that counts is the first one
+    await removeFile(temporary).catch(() => {}) // the error that counts is the first one
     throw error
   }
   await directory.sync()

@@ -18,14 +18,27 @@ import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
 import { DirectorySync, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
-import { changeMode, closeFile, errorCode, isMissing, openFile, removeFile, SharedFile, statFile, syncFile } from './file.ts'
+import {
+  changeMode,
+  closeFile,
+  errorCode,
+  inDirectory,
+  isMissing,
+  openFile,
+  removeFile,
+  renameFile,
+  SharedFile,
+  statFile,
+  syncFile,
+} from './file.ts'
 import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory } from './record.ts'
-import type { Available, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from './store.ts'
+import type { Available, ListedRecord, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from './store.ts'
 
 const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as const
 const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
 
 const VERIFIED_MODE = 0o444
+const RECORD_MODE = 0o644
 const ANY_WRITE = 0o222
 /** More would keep libuv's threads from reading. */
 const BIG_SYNCS_AT_ONCE = 2
@@ -83,25 +96,29 @@ export class DirectoryStore implements Store {
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
     await this.#seal(spoolPath)
-    await mkdir(this.#syncs.blobs.path, { recursive: true }) // somebody may empty a cache while it runs
-    await rename(spoolPath, this.#blobPath(digest))
+    await inDirectory(this.#syncs.blobs.path, () => renameFile(spoolPath, this.#blobPath(digest)))
     await this.#syncs.blobs.sync()
   }
 
-  /** One that belongs to another user cannot be marked, and one that was deleted meanwhile need not be. */
-  async markVerified(digest: Digest): Promise<void> {
+  putBlob(digest: Digest, bytes: Uint8Array): Promise<void> {
+    return writeFileAtomically(this.#syncs.blobs, digestFileName(digest), bytes, VERIFIED_MODE)
+  }
+
+  /** One that belongs to another user cannot be marked, and one that was deleted or replaced meanwhile must not be. */
+  async markVerified(digest: Digest, identity: string): Promise<void> {
     const path = this.#blobPath(digest)
     try {
-      await this.#seal(path)
+      await this.#seal(path, identity)
     } catch (error) {
       if (isMissing(error)) return
-      if (errorCode(error) !== 'EPERM') throw error
-      this.log.warn('a verified blob cannot be marked so, because it belongs to another user: it is hashed again each time', { file: path })
+      const why = errorCode(error) === 'EPERM' ? ', because it belongs to another user' : ''
+      this.log.warn(`a verified blob cannot be marked so${why}: it is hashed again after the next start`, { file: path, error })
     }
   }
 
-  async quarantineBlob(digest: Digest, why: string): Promise<void> {
-    await this.#quarantine(this.#blobPath(digest), why)
+  async quarantineBlob(digest: Digest, identity: string, why: string): Promise<void> {
+    const path = this.#blobPath(digest)
+    if ((await identityOfFile(path)) === identity) await this.#quarantine(path, why)
   }
 
   async deleteBlob(digest: Digest): Promise<void> {
@@ -116,7 +133,8 @@ export class DirectoryStore implements Store {
   }
 
   async putRecord(record: ManifestRecord): Promise<void> {
-    await writeFileAtomically(this.#syncs[recordDirectory(record.mediaType)], digestFileName(record.digest), encodeRecord(record))
+    const directory = this.#syncs[recordDirectory(record.mediaType)]
+    await writeFileAtomically(directory, digestFileName(record.digest), Buffer.from(encodeRecord(record)), RECORD_MODE)
   }
 
   async getRecord(digest: Digest): Promise<ManifestRecord | undefined> {
@@ -133,14 +151,14 @@ export class DirectoryStore implements Store {
     for (const directory of RECORD_DIRECTORIES) await removeFile(join(this.path, directory, digestFileName(digest)))
   }
 
-  async *listRecords(): AsyncGenerator<ManifestRecord> {
+  async *listRecords(): AsyncGenerator<ListedRecord> {
     for (const directory of RECORD_DIRECTORIES) {
-      yield* this.#listFiles(directory, (name, text, timeMs) => decodeRecord(name, text, timeMs))
+      yield* this.#listFiles(directory, (name, text, timeMs) => ({ ...decodeRecord(name, text, timeMs), writtenMs: timeMs }))
     }
   }
 
   async putRef(ref: RefRecord): Promise<void> {
-    await writeFileAtomically(this.#syncs.refs, refFileName(ref.reference), encodeRef(ref))
+    await writeFileAtomically(this.#syncs.refs, refFileName(ref.reference), Buffer.from(encodeRef(ref)), RECORD_MODE)
   }
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
@@ -202,11 +220,15 @@ export class DirectoryStore implements Store {
     this.log.error('damaged file moved to quarantine', { file: path, quarantine: target, why })
   }
 
-  /** Durable first, then marked: a crash must not leave the mark on bytes that never reached the disk. */
-  async #seal(path: string): Promise<void> {
+  /**
+   * Durable first, then marked: a crash must not leave the mark on bytes that never reached the disk.
+   * @param identity of the file that was verified; another one that lies there by now stays unmarked
+   */
+  async #seal(path: string, identity?: string): Promise<void> {
     const fd = await openFile(path, 'r')
     try {
       await this.#bigSyncs.run(() => syncFile(fd))
+      if (identity !== undefined && identityOf(await statFile(fd)) !== identity) return
       await changeMode(fd, VERIFIED_MODE)
     } finally {
       await closeFile(fd)
@@ -221,16 +243,27 @@ export class DirectoryStore implements Store {
 class FileBlob implements StoredBlob {
   private constructor(
     private readonly file: SharedFile,
-    readonly sizeBytes: number,
-    readonly verified: boolean,
+    private readonly stats: fs.Stats,
   ) {}
+
+  get sizeBytes(): number {
+    return this.stats.size
+  }
+
+  get verified(): boolean {
+    return (this.stats.mode & ANY_WRITE) === 0
+  }
+
+  get identity(): string {
+    return identityOf(this.stats)
+  }
 
   /** Undefined if it is no regular file. */
   static async of(file: SharedFile): Promise<FileBlob | undefined> {
     let blob: FileBlob | undefined
     try {
       const stats = await statFile(file.fd)
-      if (stats.isFile()) blob = new FileBlob(file, stats.size, (stats.mode & ANY_WRITE) === 0)
+      if (stats.isFile()) blob = new FileBlob(file, stats)
     } finally {
       if (blob === undefined) await file.release()
     }
@@ -258,6 +291,21 @@ async function makeDirectory(path: string): Promise<void> {
     await mkdir(path)
   } catch (error) {
     if (errorCode(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
+  }
+}
+
+/** Not the time of the last change of any kind: marking a file as verified is such a change. */
+function identityOf({ dev, ino, size, mtimeMs }: fs.Stats): string {
+  return `${dev}:${ino}:${size}:${mtimeMs}`
+}
+
+/** Undefined for a file that is missing. */
+async function identityOfFile(path: string): Promise<string | undefined> {
+  try {
+    return identityOf(await stat(path))
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
   }
 }
 

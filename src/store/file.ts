@@ -1,6 +1,6 @@
 /** Files by descriptor: the few system calls the hot path makes, as promises, and reading a file in chunks. */
 import * as fs from 'node:fs'
-import { unlink } from 'node:fs/promises'
+import { mkdir, unlink } from 'node:fs/promises'
 import type { Available, ReadBuffers } from './store.ts'
 
 export function openFile(path: string, flags: string, mode?: number): Promise<number> {
@@ -36,6 +36,21 @@ export function closeFile(fd: number): Promise<void> {
 
 export function changeMode(fd: number, mode: number): Promise<void> {
   return new Promise((resolve, reject) => fs.fchmod(fd, mode, (error) => (error ? reject(error) : resolve())))
+}
+
+/** Does `work`, which needs a directory; makes it and tries again where it is missing: somebody may empty a cache while it runs. */
+export async function inDirectory<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    await mkdir(path, { recursive: true })
+    return work()
+  }
+}
+
+export function renameFile(from: string, to: string): Promise<void> {
+  return new Promise((resolve, reject) => fs.rename(from, to, (error) => (error ? reject(error) : resolve())))
 }
 
 /** Removes a file's name; one that is not there is as good. */

@@ -6,6 +6,7 @@ import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../o
 import { DOCKER_LIST, DOCKER_MANIFEST, kindOfMediaType, OCI_INDEX, OCI_MANIFEST } from '../oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../oci/name.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
+import { COPY_KEYS, type CopyKey, type GoValue, goJson, parsedCopy } from './parsed-copy.ts'
 import type { ManifestRecord, RefRecord } from './store.ts'
 
 /** The record is no record: the file is damaged, foreign or not of this format. */
@@ -18,18 +19,13 @@ export class RecordError extends Error {
 
 type Json = { readonly [key: string]: unknown }
 
-/** `type` numbers and the keys of the parsed copy, as the Go program has them; the value is its empty object. */
-const GO_TYPES: readonly { readonly mediaType: string; readonly key: string; readonly empty: Json }[] = [
-  { mediaType: DOCKER_LIST, key: 'v2.docker.manifestList', empty: { schemaVersion: 0, mediaType: '', manifests: null } },
-  { mediaType: DOCKER_MANIFEST, key: 'v2.docker.manifest', empty: { schemaVersion: 0, config: {}, layers: null } },
-  { mediaType: OCI_INDEX, key: 'v1.oci.index', empty: { schemaVersion: 0, manifests: null } },
-  {
-    mediaType: OCI_MANIFEST,
-    key: 'v1.oci.manifest',
-    empty: { schemaVersion: 0, config: { mediaType: '', digest: '', size: 0 }, layers: null },
-  },
+/** `type` numbers, as the Go program has them, and the key under which each keeps its parsed copy. */
+const GO_TYPES: readonly { readonly mediaType: string; readonly key: CopyKey }[] = [
+  { mediaType: DOCKER_LIST, key: 'v2.docker.manifestList' },
+  { mediaType: DOCKER_MANIFEST, key: 'v2.docker.manifest' },
+  { mediaType: OCI_INDEX, key: 'v1.oci.index' },
+  { mediaType: OCI_MANIFEST, key: 'v1.oci.manifest' },
 ]
-const GO_KEY_ORDER = ['v1.oci.index', 'v1.oci.manifest', 'v2.docker.manifestList', 'v2.docker.manifest'] as const
 const GO_TYPE_UNDEFINED = 4
 
 /** The directory a record lies in: `fat` for indexes, `img` for all others. */
@@ -37,24 +33,25 @@ export function recordDirectory(mediaType: string): 'fat' | 'img' {
   return kindOfMediaType(mediaType) === 'index' ? 'fat' : 'img'
 }
 
+/** One line, byte for byte what the Go program makes of the same manifest; what it does not know comes last. */
 export function encodeRecord(record: ManifestRecord): string {
   const type = GO_TYPES.findIndex((candidate) => candidate.mediaType === record.mediaType)
-  const parsed = GO_KEY_ORDER.map((key) => {
-    const goType = GO_TYPES.findIndex((candidate) => candidate.key === key)
-    return [key, goType === type ? JSON.parse(record.bytes.toString('utf8')) : GO_TYPES[goType]?.empty]
-  })
-  return JSON.stringify({
-    type: type < 0 ? GO_TYPE_UNDEFINED : type,
-    digest: digestFileName(record.digest),
-    imageUrl: record.imageUrl,
-    bytes: record.bytes.toString('base64'),
-    ...Object.fromEntries(parsed),
-    created: formatLocalTime(record.createdMs),
-    pulled: formatLocalTime(record.pulledMs),
-    mediaType: record.mediaType,
-    registry: record.registry,
-    repository: record.repository,
-  })
+  const own = type < 0 ? undefined : JSON.parse(record.bytes.toString('utf8'))
+  const copies = COPY_KEYS.map((key) => [key, parsedCopy(key, key === GO_TYPES[type]?.key ? own : undefined)] as const)
+  return goJson(
+    new Map<string, GoValue>([
+      ['type', type < 0 ? GO_TYPE_UNDEFINED : type],
+      ['digest', digestFileName(record.digest)],
+      ['imageUrl', record.imageUrl],
+      ['bytes', record.bytes.toString('base64')],
+      ...copies,
+      ['created', formatLocalTime(record.createdMs)],
+      ['pulled', formatLocalTime(record.pulledMs)],
+      ['mediaType', record.mediaType],
+      ['registry', record.registry],
+      ['repository', record.repository],
+    ]),
+  )
 }
 
 /**
@@ -74,13 +71,13 @@ export function decodeRecord(name: string, text: string, fileTimeMs: number): Ma
     const registry = parseRegistry(optionalText(json, 'registry') ?? reference.registry)
     return {
       digest,
-      mediaType: optionalText(json, 'mediaType') ?? mediaTypeOfGoType(json.type),
+      mediaType: optionalText(json, 'mediaType') || mediaTypeOfGoType(valueUnder(json, 'type')),
       bytes,
       imageUrl: formatReference(reference),
       registry,
       repository: parseRepositoryOf(registry, optionalText(json, 'repository') ?? reference.repository),
-      createdMs: parseTime(json.created) ?? fileTimeMs,
-      pulledMs: parseTime(json.pulled) ?? fileTimeMs,
+      createdMs: parseTime(valueUnder(json, 'created')) ?? fileTimeMs,
+      pulledMs: parseTime(valueUnder(json, 'pulled')) ?? fileTimeMs,
     }
   })
 }
@@ -140,8 +137,16 @@ function wantText(json: Json, key: string): string {
 }
 
 function optionalText(json: Json, key: string): string | undefined {
-  const value = json[key]
+  const value = valueUnder(json, key)
   return typeof value === 'string' ? value : undefined
+}
+
+/** Go writes keys in one case and reads them in any. */
+function valueUnder(json: Json, key: string): unknown {
+  if (Object.hasOwn(json, key)) return json[key]
+  const inAnyCase = key.toLowerCase()
+  const found = Object.keys(json).find((candidate) => candidate.toLowerCase() === inAnyCase)
+  return found === undefined ? undefined : json[found]
 }
 
 function wantDigest(json: Json, key: string): Digest {

@@ -17,6 +17,8 @@ export type ReadBuffers = {
 /** A blob that is open for reading, from wherever: deleting it meanwhile does not disturb the reader. */
 export interface ReadableBlob {
   readonly sizeBytes: number
+  /** All of it, where that is in memory: there is no need to `read` then. */
+  readonly whole?: Buffer
   /** The bytes from `start` up to `end` (exclusive), in chunks that are valid until the next one is asked for. */
   read(start: number, end: number, buffers: ReadBuffers): AsyncIterable<Buffer>
   /** To be called once; readers that are still running may finish. */
@@ -26,6 +28,8 @@ export interface ReadableBlob {
 export interface StoredBlob extends ReadableBlob {
   /** Whether this program verified the bytes. Others have to be hashed before their last bytes go out. */
   readonly verified: boolean
+  /** Another one when somebody has replaced or changed the bytes since. */
+  readonly identity: string
   /** As `read`, but no further than `available` says (see `readChunks`). */
   readWhen(start: number, end: number, buffers: ReadBuffers, available: Available): AsyncIterable<Buffer>
 }
@@ -48,6 +52,12 @@ export type ManifestRecord = {
   readonly pulledMs: number
 }
 
+/** A record as a listing has it. */
+export type ListedRecord = ManifestRecord & {
+  /** When it was last written, in ms since 1970: older programs write one again whenever they serve it. */
+  readonly writtenMs: number
+}
+
 /** What a reference points at. A tag moves by one atomic replacement. */
 export type RefRecord = {
   /** Canonical spelling. */
@@ -64,10 +74,12 @@ export interface BlobStore {
   openBlob(digest: Digest): Promise<StoredBlob | undefined>
   /** Publishes verified bytes from a spool file, durably; the spool file is gone afterwards. May take minutes. Harmless when the blob is there already. */
   commitBlob(digest: Digest, spoolPath: string): Promise<void>
-  /** Notes that a blob which was there unverified has been verified. */
-  markVerified(digest: Digest): Promise<void>
-  /** Takes a blob that is not what its name says out of the way, without deleting it. */
-  quarantineBlob(digest: Digest, why: string): Promise<void>
+  /** As `commitBlob`, for one so small that its verified bytes are in memory. */
+  putBlob(digest: Digest, bytes: Uint8Array): Promise<void>
+  /** Notes that a blob which was there unverified has been verified, if it is still the one with that identity. Where that cannot be noted, the log says so. */
+  markVerified(digest: Digest, identity: string): Promise<void>
+  /** Takes a blob that is not what its name says out of the way, without deleting it, if it is still the one with that identity. */
+  quarantineBlob(digest: Digest, identity: string, why: string): Promise<void>
   deleteBlob(digest: Digest): Promise<void>
   listBlobs(): AsyncIterable<Digest>
 }
@@ -78,7 +90,7 @@ export interface RecordStore {
   getRecord(digest: Digest): Promise<ManifestRecord | undefined>
   deleteRecord(digest: Digest): Promise<void>
   /** All of them; damaged ones are quarantined and left out. The bytes are not hashed. */
-  listRecords(): AsyncIterable<ManifestRecord>
+  listRecords(): AsyncIterable<ListedRecord>
 }
 
 export interface RefStore {

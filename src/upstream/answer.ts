@@ -1,5 +1,6 @@
 /** An HTTP answer whose body is still to come, and the two ways to get rid of the body: read it, or discard it. */
 import type { Readable } from 'node:stream'
+import type { ProxyServer } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from './error.ts'
 import { StallWatch } from './stall.ts'
@@ -12,6 +13,8 @@ export type Answer = {
   readonly header: (name: string) => string | undefined
   /** Must be read to its end or destroyed. */
   readonly body: Readable
+  /** What it came through, if it did not come directly; it may also come from there, unless it came through a tunnel. */
+  readonly proxy?: ProxyServer
 }
 
 /** Of an error's body no more is read: it is looked at for a message only. */

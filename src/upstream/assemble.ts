@@ -7,9 +7,10 @@ import type { Advice } from './advice.ts'
 import { Authenticator } from './authenticator.ts'
 import type { Budgets } from './budgets.ts'
 import type { ConnectRules } from './connector.ts'
-import { CredentialSource } from './credentials.ts'
+import type { CredentialSource } from './credentials.ts'
 import { Hops } from './hops.ts'
 import type { Lookups } from './lookup.ts'
+import type { Proxies } from './proxies.ts'
 import { Realm } from './realm.ts'
 import { RegistryClient } from './registry-client.ts'
 import { Requester } from './requester.ts'
@@ -22,8 +23,9 @@ export type SharedParts = {
   readonly log: Log
   readonly trust: Trust
   readonly lookups: Lookups
+  readonly proxies: Proxies
+  readonly credentials: { of(config: RegistryConfig): CredentialSource }
   readonly budgets: Budgets
-  readonly env: Readonly<Record<string, string | undefined>>
   readonly pullTimeoutMs: number
   readonly via: string
   readonly userAgent: string
@@ -44,11 +46,11 @@ export function assembleClient(
   const headers = { via: shared.via, 'user-agent': shared.userAgent }
   const hops = new Hops({ registry: config, advice, transport, headers, clock, log, idleMs })
   const realm = new Realm({ origin, hops, clock, timeoutMs: pullTimeoutMs, idleMs })
-  const tokens = new Tokens((url, question) => realm.ask(url, question), clock)
-  const credentials = new CredentialSource(registry, config.auth, shared.env)
+  const tokens = new Tokens((url, question, form) => realm.ask(url, question, form), clock)
+  const credentials = shared.credentials.of(config)
   const authenticator = new Authenticator({ registry, origin, credentials, tokens, advice })
   const requester = new Requester(origin, hops, authenticator)
-  return new RegistryClient({ registry, origin, requester, hops, transport, clock, budgets, pullTimeoutMs })
+  return new RegistryClient({ registry, origin, requester, hops, transport, advice, clock, budgets, pullTimeoutMs })
 }
 
 /** `1.2.3.999` fits the grammar of hosts, and is none. */

@@ -9,6 +9,8 @@ export type Budgets = {
   readonly bodyIdleMs: number
   /** How long an idle connection stays open. */
   readonly keepAliveMs: number
+  /** For a program that knows credentials. */
+  readonly helperMs: number
   /** Registries that nobody configured whose clients are kept. */
   readonly unconfigured: number
   /** Pages of a list. */
@@ -22,6 +24,7 @@ export const DEFAULT_BUDGETS: Budgets = {
   lookupMs: 3_000,
   bodyIdleMs: 10_000,
   keepAliveMs: 20_000,
+  helperMs: 10_000,
   unconfigured: 256,
   listPages: 1000,
   listBytes: 8 * 1024 * 1024,

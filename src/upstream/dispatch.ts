@@ -7,7 +7,15 @@ import type { Answer } from './answer.ts'
 import { UpstreamError } from './error.ts'
 import { StallWatch } from './stall.ts'
 
-export type OutgoingRequest = { readonly url: URL; readonly method: 'GET' | 'HEAD'; readonly headers: Readonly<Record<string, string>> }
+export type OutgoingRequest = {
+  readonly url: URL
+  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  /** Of a POST. */
+  readonly body?: string
+  /** What the request line says instead of path and query. */
+  readonly target?: string
+}
 
 export type BodyRules = {
   readonly clock: Clock
@@ -19,9 +27,9 @@ export type BodyRules = {
 /** Resolves with the headers. @param signal counts until then; afterwards the body is its reader's to destroy */
 export function dispatch(dispatcher: Dispatcher, request: OutgoingRequest, rules: BodyRules, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const { url, method, headers } = request
+    const { url, method, headers, body = null, target = url.pathname + url.search } = request
     const handler = new AnswerHandler(url, rules, signal, resolve, reject)
-    dispatcher.dispatch({ origin: url.origin, path: url.pathname + url.search, method, headers }, handler)
+    dispatcher.dispatch({ origin: url.origin, path: target, method, headers, body }, handler)
   })
 }
 

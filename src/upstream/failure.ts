@@ -41,14 +41,10 @@ const UNKNOWN_ISSUER: ReadonlySet<string> = new Set([
 /** Other reasons (nodejs.org/api/tls.html#x509-certificate-error-codes). */
 const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
   'CERT_CHAIN_TOO_LONG',
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
   'CERT_REJECTED',
   'CERT_REVOKED',
   'CERT_SIGNATURE_FAILURE',
   'CERT_UNTRUSTED',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'HOSTNAME_MISMATCH',
   'INVALID_CA',
   'INVALID_PURPOSE',
   'PATH_LENGTH_EXCEEDED',
@@ -57,10 +53,24 @@ const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
 /** What OpenSSL says of an answer that is no TLS record: `HTTP/1.1 400 Bad Request`, mostly. */
 const NOT_TLS: ReadonlySet<string> = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_UNKNOWN_PROTOCOL'])
 
+/** Reasons that have a remedy of their own. */
+const REASONS: Readonly<Record<string, FailureReason>> = {
+  CERT_HAS_EXPIRED: 'expired',
+  CERT_NOT_YET_VALID: 'notYetValid',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'wrongName',
+  HOSTNAME_MISMATCH: 'wrongName',
+}
+
+/** Alerts by which a server says what it thinks of our certificate, or of our having none (RFC 8446 6.2); OpenSSL 3.5 calls them `SSL/TLS_ALERT_…`. */
+const CLIENT_CERTIFICATE =
+  /^ERR_SSL_[\w/]+_ALERT_(?:CERTIFICATE_\w+|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$/
+
+/** What makes a hint possible. */
+export type FailureReason = 'unknownIssuer' | 'expired' | 'notYetValid' | 'wrongName' | 'badCertificate' | 'notTls' | 'clientCertificate'
+
 export type Failure = {
   readonly kind: UpstreamErrorKind
-  /** What makes a hint possible. */
-  readonly reason?: 'unknownIssuer' | 'badCertificate' | 'notTls'
+  readonly reason?: FailureReason
   /** For people. */
   readonly text: string
 }
@@ -69,8 +79,10 @@ export type Failure = {
 export function failureOf(error: unknown): Failure {
   const real = innermost(error)
   const code = real.code ?? ''
-  const text = real.message || code || String(error)
+  const text = wordsOf(real) || code || String(error)
   if (UNKNOWN_ISSUER.has(code)) return { kind: 'tls', reason: 'unknownIssuer', text }
+  const reason = REASONS[code] ?? (CLIENT_CERTIFICATE.test(code) ? 'clientCertificate' : undefined)
+  if (reason !== undefined) return { kind: 'tls', reason, text }
   if (BAD_CERTIFICATE.has(code)) return { kind: 'tls', reason: 'badCertificate', text }
   if (NOT_TLS.has(code)) return { kind: 'tls', reason: 'notTls', text: 'it does not speak TLS' }
   if (/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code)) return { kind: 'tls', text }
@@ -98,17 +110,29 @@ export function parseRetryAfter(header: string | undefined, nowMs: number): numb
   return text === '' || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS)
 }
 
-/** The `message` of the first OCI error in a body, or its `code`; on one line, clipped; empty if the body is something else. */
+/** What an error's body says: the `message` of its first OCI error, or its `code`, or the title of a page; on one line, clipped; empty if it is something else. */
 export function messageOfErrorBody(text: string): string {
+  return (messageInJson(text) ?? titleOfPage(text)).replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200)
+}
+
+function messageInJson(text: string): string | undefined {
   try {
     const [first] = (JSON.parse(text) as { errors?: { message?: unknown; code?: unknown }[] }).errors ?? []
-    const message = [first?.message, first?.code].find((part) => typeof part === 'string' && part !== '') ?? ''
-    return String(message)
-      .replace(/[^\x20-\x7e]+/g, ' ')
-      .slice(0, 200)
+    return String([first?.message, first?.code].find((part) => typeof part === 'string' && part !== '') ?? '')
   } catch {
-    return ''
+    return undefined
   }
+}
+
+/** `400 No required SSL certificate was sent`: what nginx and proxies have to say stands there. */
+function titleOfPage(text: string): string {
+  const [, title = ''] = /<title>([^<]*)/i.exec(text) ?? []
+  return title.trim().replace(/^\d{3} /, '')
+}
+
+/** OpenSSL's words come without the places in its source that Node puts around them. */
+function wordsOf(error: NodeJS.ErrnoException & { readonly reason?: unknown }): string {
+  return typeof error.reason === 'string' && error.code?.startsWith('ERR_SSL_') ? error.reason : error.message
 }
 
 function innermost(error: unknown): NodeJS.ErrnoException {

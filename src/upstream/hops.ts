@@ -7,6 +7,7 @@ import { type Answer, discard, readAll } from './answer.ts'
 import { UpstreamError } from './error.ts'
 import { type Failure, failureOf } from './failure.ts'
 import type { Peer, Transport } from './transport.ts'
+import { nameOf } from './tunnel.ts'
 
 const MAX_REDIRECTS = 10
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
@@ -14,7 +15,9 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 export type Hop = {
   readonly peer: Peer
   readonly url: URL
-  readonly method: 'GET' | 'HEAD'
+  readonly method: 'GET' | 'HEAD' | 'POST'
+  /** Of a POST, which no redirect is followed for. */
+  readonly body?: string
   /** Complete but for those that every request has; `authorization` only if this very origin may see it. */
   readonly headers: Readonly<Record<string, string>>
   readonly bulk: boolean
@@ -46,7 +49,13 @@ export class Hops {
     const headers = { 'accept-encoding': 'identity', ...this.#options.headers, ...hop.headers }
     const bodyError = (error: unknown): UpstreamError => (hop.bodyError ?? same)(this.#explain(error, hop))
     try {
-      const answer = await this.#options.transport.send({ peer, request: { url, method, headers }, bulk, signal, bodyError })
+      const answer = await this.#options.transport.send({
+        peer,
+        request: { url, method, headers, ...(hop.body === undefined ? {} : { body: hop.body }) },
+        bulk,
+        signal,
+        bodyError,
+      })
       this.#note(hop, answer)
       return answer
     } catch (error) {
@@ -115,7 +124,8 @@ export class Hops {
     const known = error instanceof UpstreamError ? error : upstreamErrorIn(error)
     if (known !== undefined) return known
     const failure = failureOf(error)
-    const problem = `${url.origin}: ${failure.text}`
+    const proxy = this.#options.transport.proxyOf(url)
+    const problem = `${url.origin}${proxy === undefined ? '' : ` (through the proxy ${nameOf(proxy)})`}: ${failure.text}`
     const advice = this.#adviceOn(failure, problem, peer, url)
     return new UpstreamError(failure.kind, advice === undefined ? problem : `${problem}; ${advice}`, { cause: error })
   }
@@ -124,6 +134,8 @@ export class Hops {
     const { advice } = this.#options
     // what the registry sends us to can be given a CA by its entry, but nothing else
     if (reason !== undefined && (peer === 'own' || reason === 'unknownIssuer')) return advice.against(reason, problem)
+    // many servers end a connection whose client certificate they do not like without a word
+    if (kind === 'unreachable' && peer === 'own' && advice.outdatedClient !== undefined) return advice.against('clientCertificate', problem)
     return kind === 'unreachable' && peer === 'own' && url.port === '' ? advice.plainHttpHint : undefined
   }
 }

@@ -1,5 +1,6 @@
 /** Looks names up: few at once and each name once, since every look-up holds a thread of libuv that reading files needs too. */
 import { promises as dns, type LookupAddress } from 'node:dns'
+import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from './error.ts'
 
@@ -60,7 +61,7 @@ export class Lookups {
     try {
       return await Promise.race([pending.result, givenUp])
     } finally {
-      answered.abort()
+      answered.abort(OVER)
     }
   }
 

@@ -1,10 +1,11 @@
 /** Whom one registry's connections may reach, and with what TLS: the registry itself, and those that it sends us to. */
-import type { RegistryConfig } from '../config/config.ts'
+import type { RegistryConfig, RegistryTls } from '../config/config.ts'
 import { type AddressClass, classify } from './addresses.ts'
 import type { Advice } from './advice.ts'
 import type { ConnectRules } from './connector.ts'
 import { UpstreamError } from './error.ts'
 import type { Peer } from './transport.ts'
+import type { TlsSettings } from './trust.ts'
 
 const NONE: ReadonlySet<AddressClass> = new Set()
 const ALL: ReadonlySet<AddressClass> = new Set(['loopback', 'linkLocal', 'unspecified', 'multicast'])
@@ -12,11 +13,9 @@ const ALL: ReadonlySet<AddressClass> = new Set(['loopback', 'linkLocal', 'unspec
 /** @param configured whether somebody wrote an entry for it: its own address is exempt then, and those of the same class for its redirects and realms */
 export function peerRules({ tls }: RegistryConfig, configured: boolean, advice: Advice): Record<Peer, ConnectRules> {
   let ownClass: ReadonlySet<AddressClass> = NONE
-  const own = tls.ca === undefined ? {} : { ca: tls.ca }
-  const client = tls.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key }
   return {
     own: {
-      tls: { ...own, ...client, system: tls.ca === undefined },
+      tls: ownTls(tls),
       insecureSkipVerify: tls.insecureSkipVerify,
       exempt: () => (configured ? ALL : NONE),
       refusal: (host, refused) => refusal(host, refused, (problem) => ownAdvice(advice, refused, problem)),
@@ -25,7 +24,7 @@ export function peerRules({ tls }: RegistryConfig, configured: boolean, advice: 
       },
     },
     other: {
-      tls: { ...own, system: true },
+      tls: { ...authorityOf(tls), system: true },
       insecureSkipVerify: false,
       exempt: () => (configured ? ownClass : NONE),
       refusal: (host, refused) =>
@@ -33,6 +32,16 @@ export function peerRules({ tls }: RegistryConfig, configured: boolean, advice: 
       onConnected: () => {},
     },
   }
+}
+
+/** What the registry itself is shown, and believed by. */
+export function ownTls(tls: RegistryTls): TlsSettings {
+  const client = tls.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key }
+  return { ...authorityOf(tls), ...client, system: tls.ca === undefined }
+}
+
+function authorityOf({ ca }: RegistryTls): Pick<TlsSettings, 'ca'> {
+  return ca === undefined ? {} : { ca }
 }
 
 function refusal(host: string, refused: readonly string[], adviceOn: (problem: string) => string): UpstreamError {

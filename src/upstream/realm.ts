@@ -2,6 +2,8 @@
 
 import { withDeadline } from '../async/deadline.ts'
 import type { Clock } from '../observe/clock.ts'
+import type { Answer } from './answer.ts'
+import { type Credentials, whereToCheck } from './credentials.ts'
 import { UpstreamError } from './error.ts'
 import type { Hops } from './hops.ts'
 import { refusalOf } from './refusal.ts'
@@ -26,27 +28,36 @@ export class Realm {
     this.#options = options
   }
 
-  /** GET, which all realms understand, unlike POST. Shared by all who wait for the token: none of their signals ends it. */
-  ask(url: URL, question: TokenQuestion): Promise<Buffer> {
+  /** Shared by all who wait for the token: none of their signals ends it. */
+  ask(url: URL, question: TokenQuestion, form: URLSearchParams | undefined): Promise<Buffer> {
     const { clock, timeoutMs } = this.#options
     const timeoutError = (): UpstreamError =>
       new UpstreamError('timeout', `its token realm ${url.origin} did not answer within ${timeoutMs} ms`)
-    return withDeadline({ clock, ms: timeoutMs, timeoutError }, (signal) => this.#ask(url, question, signal))
+    return withDeadline({ clock, ms: timeoutMs, timeoutError }, (signal) => this.#ask(url, question, form, signal))
   }
 
-  async #ask(start: URL, { credentials, origin }: TokenQuestion, signal: AbortSignal): Promise<Buffer> {
+  async #ask(start: URL, question: TokenQuestion, form: URLSearchParams | undefined, signal: AbortSignal): Promise<Buffer> {
     const { hops, clock, idleMs } = this.#options
-    const answer = await hops.follow(start, (url) => {
-      const headers = credentials !== undefined && url.origin === start.origin ? { authorization: credentials.basic } : {}
-      return hops.send({ peer: this.#peerOf(url, start, origin), url, method: 'GET', headers, bulk: false }, signal)
-    })
+    const { credentials } = question
+    const answer = form === undefined ? await this.#get(start, question, signal) : await this.#post(start, question, form, signal)
     if (answer.status === 200) return hops.read(answer, MAX_TOKEN_BYTES, signal)
-    const note =
-      credentials === undefined
-        ? 'it was asked without credentials'
-        : `it was asked for user '${credentials.user}': check user and password`
-    const refused = await refusalOf(answer, { clock, idleMs, signal, note })
+    const refused = await refusalOf(answer, { clock, idleMs, signal, note: askedNote(credentials) })
     throw new UpstreamError(refused.kind, `its token realm ${refused.message}`, { ...retryOf(refused) })
+  }
+
+  #get(start: URL, { credentials, origin }: TokenQuestion, signal: AbortSignal): Promise<Answer> {
+    const { hops } = this.#options
+    return hops.follow(start, (url) => {
+      const headers = credentials?.basic !== undefined && url.origin === start.origin ? { authorization: credentials.basic } : undefined
+      return hops.send({ peer: this.#peerOf(url, start, origin), url, method: 'GET', headers: headers ?? {}, bulk: false }, signal)
+    })
+  }
+
+  /** Its body is a secret for this very URL: no redirect is followed. */
+  #post(url: URL, { origin }: TokenQuestion, form: URLSearchParams, signal: AbortSignal): Promise<Answer> {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const peer = this.#peerOf(url, url, origin)
+    return this.#options.hops.send({ peer, url, method: 'POST', headers, body: String(form), bulk: false }, signal)
   }
 
   /** A realm on the registry's own host, that the registry itself named, is its own; so is the registry. Behind a redirect nothing else is. */
@@ -55,6 +66,12 @@ export class Realm {
     if (url.origin === own.origin) return 'own'
     return askedBy === own.origin && url.origin === realm.origin && url.hostname === own.hostname ? 'own' : 'other'
   }
+}
+
+function askedNote(credentials: Credentials | undefined): string {
+  if (credentials === undefined) return 'it was asked without credentials'
+  const whose = credentials.user === undefined ? 'with an identity token' : `for user '${credentials.user}'`
+  return `it was asked ${whose}: ${whereToCheck(credentials)}`
 }
 
 function retryOf({ retryAfterMs }: UpstreamError): { retryAfterMs?: number } {

@@ -5,6 +5,7 @@ import type { Challenge } from '../oci/challenge.ts'
 import { type Answer, readErrorText } from './answer.ts'
 import { UpstreamError } from './error.ts'
 import { kindOfStatus, messageOfErrorBody, parseRetryAfter } from './failure.ts'
+import { nameOf } from './tunnel.ts'
 
 export type RefusalContext = {
   readonly clock: Clock
@@ -13,14 +14,20 @@ export type RefusalContext = {
   /** What was sent by way of credentials; said where the answer is 401 or 403. */
   readonly note: string
   readonly challenges?: readonly Challenge[]
+  /** What else may be the reason, if something is known. */
+  readonly suspicion?: string | undefined
 }
 
 /** Reads at most 64 KiB of the body and lets go of the rest. */
-export async function refusalOf(answer: Answer, { clock, idleMs, signal, note, challenges = [] }: RefusalContext): Promise<UpstreamError> {
+export async function refusalOf(
+  answer: Answer,
+  { clock, idleMs, signal, note, challenges = [], suspicion }: RefusalContext,
+): Promise<UpstreamError> {
   const words = messageOfErrorBody(await readErrorText(answer, { clock, idleMs, signal }))
   const kind = kindOfStatus(answer.status)
   const retryAfterMs = parseRetryAfter(answer.header('retry-after'), clock.now())
-  const said = `${answer.url.origin} answered ${answer.status}${words === '' ? '' : ` (${words})`}`
-  const message = kind === 'denied' ? `${said}; ${note}` : said
+  const way = answer.proxy === undefined ? '' : ` (through the proxy ${nameOf(answer.proxy)})`
+  const said = `${answer.url.origin}${way} answered ${answer.status}${words === '' ? '' : ` (${words})`}`
+  const message = [said, ...(kind === 'denied' ? [note] : []), ...(suspicion === undefined ? [] : [suspicion])].join('; ')
   return new UpstreamError(kind, message, { challenges, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
 }

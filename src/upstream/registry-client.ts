@@ -7,6 +7,7 @@ import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts'
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../oci/media-type.ts'
 import type { Registry, Repository, Tag } from '../oci/name.ts'
 import { parseContentRange, totalOfUnsatisfied } from '../oci/range.ts'
+import type { Advice } from './advice.ts'
 import type { Answer } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import { UpstreamError } from './error.ts'
@@ -24,11 +25,15 @@ export type RegistryClientOptions = {
   readonly requester: Requester
   readonly hops: Hops
   readonly transport: Transport
+  readonly advice: Advice
   readonly clock: Clock
   readonly budgets: Budgets
   /** For the headers of an answer: redirects, challenges and tokens together. */
   readonly pullTimeoutMs: number
 }
+
+/** With which servers refuse a client certificate, or the lack of one, after the handshake (nginx: 400). */
+const CLIENT_CERTIFICATE_STATUSES: ReadonlySet<number> = new Set([400, 403, 495, 496])
 
 /** A question as the methods below put it. */
 type Question = {
@@ -155,8 +160,9 @@ export class RegistryClient implements Upstream {
   }
 
   #refusal({ answer, note, challenges }: Asked, signal: AbortSignal | undefined): Promise<UpstreamError> {
-    const { clock, budgets } = this.#options
-    return refusalOf(answer, { clock, idleMs: budgets.bodyIdleMs, signal, note, challenges })
+    const { clock, budgets, advice } = this.#options
+    const suspicion = CLIENT_CERTIFICATE_STATUSES.has(answer.status) ? advice.outdatedClient : undefined
+    return refusalOf(answer, { clock, idleMs: budgets.bodyIdleMs, signal, note, challenges, suspicion })
   }
 }
 

@@ -18,8 +18,8 @@ export type Ask = {
 /** A final answer: no redirect, and a 401 only if there was nothing left to answer it with. */
 export type Asked = { readonly answer: Answer; readonly note: string; readonly challenges: readonly Challenge[] }
 
-/** A cached token may be refused, and then the fresh one stands: three requests for one answer at most. */
-const MAX_TRIES = 3
+/** A cached token may be refused, then the fresh one, and then other credentials stand: four requests for one answer at most. */
+const MAX_TRIES = 4
 
 export class Requester {
   readonly #origin: URL
@@ -49,11 +49,33 @@ export class Requester {
     for (let tries = 1; ; tries++) {
       const answer = await this.#send(url, ask, authorization, signal)
       const challenges = answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
-      if (answer.status !== 401 || authorization.fresh || tries === MAX_TRIES) return { answer, note: authorization.note, challenges }
+      const next = tries === MAX_TRIES ? undefined : await this.#next(answer, url, ask, authorization, challenges, signal)
+      if (next === undefined) return { answer, note: authorization.note, challenges }
+      authorization = next
+    }
+  }
+
+  /** What to ask with once more; undefined: the answer stands, and its body with it. */
+  async #next(
+    answer: Answer,
+    url: URL,
+    { repository }: Ask,
+    refused: Authorization,
+    challenges: readonly Challenge[],
+    signal: AbortSignal,
+  ): Promise<Authorization | undefined> {
+    if (answer.status !== 401 && answer.status !== 403) return undefined
+    if (answer.status === 401 && !refused.fresh) {
       this.#hops.discard(answer)
       const known = challenges.length > 0 ? challenges : await this.#challengesOfPing(url, signal)
-      authorization = await this.#authenticator.answer(url, ask.repository, known, authorization.header)
+      return this.#authenticator.answer(url, repository, known, refused)
     }
+    const renewed = await this.#authenticator.renewed(url, repository, refused).catch((error) => {
+      this.#hops.discard(answer)
+      throw error
+    })
+    if (renewed !== undefined) this.#hops.discard(answer)
+    return renewed
   }
 
   #send(url: URL, ask: Ask, { header }: Authorization, signal: AbortSignal): Promise<Answer> {

@@ -1,4 +1,5 @@
 /** Notices a body that stopped coming. One sleep per span of idleness, not one timer per chunk. */
+import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 
 export class StallWatch {
@@ -32,7 +33,7 @@ export class StallWatch {
   }
 
   stop(): void {
-    this.#stopped.abort()
+    this.#stopped.abort(OVER)
   }
 
   async #run(onStall: () => void): Promise<void> {

@@ -16,8 +16,8 @@ export type TokenQuestion = {
   readonly credentials: Credentials | undefined
 }
 
-/** Asks the realm. @returns the body of its 200. @throws UpstreamError for anything else */
-export type AskRealm = (url: URL, question: TokenQuestion) => Promise<Buffer>
+/** Asks the realm: by GET, or by POST with a form. @returns the body of its 200. @throws UpstreamError for anything else */
+export type AskRealm = (url: URL, question: TokenQuestion, form: URLSearchParams | undefined) => Promise<Buffer>
 
 type Entry = { readonly token: string; readonly usableUntilMs: number }
 
@@ -51,7 +51,8 @@ export class Tokens {
   }
 
   async #request(key: string, question: TokenQuestion): Promise<Entry> {
-    const body = await this.#ask(tokenUrl(question), question)
+    const form = refreshForm(question)
+    const body = await this.#ask(form === undefined ? tokenUrl(question) : question.realm, question, form)
     const entry = this.#read(body, question.realm)
     this.#entries.set(key, entry)
     return entry
@@ -67,6 +68,18 @@ export class Tokens {
 
 function keyOf({ origin, realm, service, scope, credentials }: TokenQuestion): string {
   return JSON.stringify([origin, realm.href, service, scope, credentials?.identity])
+}
+
+/** An identity token is exchanged by POST (RFC 6749 6, distribution's "OAuth2 Token Authentication"); GET, which all realms understand, is for the rest. */
+function refreshForm({ service, scope, credentials }: TokenQuestion): URLSearchParams | undefined {
+  if (credentials?.identityToken === undefined) return undefined
+  return new URLSearchParams({
+    grant_type: 'refresh_token',
+    ...(service === undefined ? {} : { service }),
+    client_id: 'ociregistry',
+    scope,
+    refresh_token: credentials.identityToken,
+  })
 }
 
 /** The realm with its own query, as it was written, and ours behind it. */

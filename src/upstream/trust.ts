@@ -1,7 +1,13 @@
-/** Whose certificates are believed: the operating system's store, or a bundle of one's own. Read on first use. */
-import { readdir, readFile } from 'node:fs/promises'
+/** Whose certificates are believed, and which one is shown: the operating system's store or a bundle of one's own. Read on first use, and again when they change. */
+import type { X509Certificate } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
+import { FreshFile } from '../async/fresh-file.ts'
+import { LastGood } from '../async/last-good.ts'
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import { certificateBlocks, invalidAt, PemError, readCertificates, readPrivateKey } from '../tls/pem.ts'
 import { UpstreamError } from './error.ts'
 
 /** Where distributions keep their bundle, in the order in which Go looks (crypto/x509 root_linux.go), and Alpine's and BSD's last. */
@@ -14,6 +20,9 @@ const BUNDLES: readonly string[] = [
   '/etc/ssl/cert.pem',
 ]
 
+/** How old the last look at the files may be: every request asks. */
+const LOOK_AGAIN_MS = 1_000
+
 /** All that a TLS connection is made of; equal settings share one context. */
 export type TlsSettings = {
   /** Path of a PEM bundle. */
@@ -25,97 +34,182 @@ export type TlsSettings = {
   readonly key?: string
 }
 
+/** What is wrong with the dates of `ca` and `cert`, as the end of a sentence that begins with the file. */
+export type Outdated = { readonly ca?: string; readonly cert?: string }
+
 export type TrustOptions = {
-  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  readonly log: Log
   readonly bundles?: readonly string[]
 }
 
 export class Trust {
-  readonly #env: Readonly<Record<string, string | undefined>>
-  readonly #bundles: readonly string[]
-  readonly #contexts = new Map<string, Promise<SecureContext>>()
-  #system: Promise<readonly string[]> | undefined
+  readonly #options: TrustOptions
+  readonly #files = new Map<string, FreshFile<string>>()
+  readonly #contexts = new Map<string, FreshContext>()
 
-  constructor({ env = process.env, bundles = BUNDLES }: TrustOptions = {}) {
-    this.#env = env
-    this.#bundles = bundles
+  constructor(options: TrustOptions) {
+    this.#options = options
   }
 
   /**
-   * The context for these settings; made once, since reading a system's bundle into one takes tens of milliseconds.
-   * Callers ask for every connection: a later version of this class may answer with a new one when files change.
-   * @throws UpstreamError 'tls' naming the file that cannot be used; the next call tries again
+   * The context for these settings: the same one until a file changes, since reading a system's bundle into one takes tens of milliseconds.
+   * A change that cannot be used (a certificate without its key while both are being replaced) is logged, and the last context stays.
+   * @throws UpstreamError 'tls' naming the file, if it never could be used; a later call tries again
    */
   context(settings: TlsSettings): Promise<SecureContext> {
+    return this.#contextOf(settings).read()
+  }
+
+  /** Of what was read last. */
+  outdated(settings: TlsSettings): Outdated {
+    return this.#contextOf(settings).outdated(this.#options.clock.now())
+  }
+
+  #contextOf(settings: TlsSettings): FreshContext {
     const { ca, system, cert, key } = settings
     const name = JSON.stringify([ca, system, cert, key])
-    const known = this.#contexts.get(name)
-    if (known !== undefined) return known
-    const context = this.#create(settings)
-    this.#contexts.set(name, context)
-    context.catch(() => this.#contexts.delete(name))
-    return context
+    const known = this.#contexts.get(name) ?? new FreshContext(settings, this.#options, () => this.#readAll(settings))
+    this.#contexts.set(name, known)
+    return known
   }
 
-  async #create({ ca, system, cert, key }: TlsSettings): Promise<SecureContext> {
-    const trusted = new Set([...(system ? await this.#systemRoots() : []), ...(ca === undefined ? [] : await readBundle(ca))])
-    const client = cert === undefined || key === undefined ? {} : { cert: await read(cert), key: await read(key) }
-    try {
-      return createSecureContext({ ca: [...trusted], ...client })
-    } catch (cause) {
-      const files = [ca, cert, key].filter((path) => path !== undefined)
-      throw new UpstreamError('tls', `cannot use ${files.join(', ') || "the system's certificates"}: ${(cause as Error).message}`, {
-        cause,
-      })
+  async #readAll({ ca, system, cert, key }: TlsSettings): Promise<Material> {
+    return {
+      system: system ? await this.#readSystem() : [],
+      ca: ca === undefined ? undefined : await this.#read(ca),
+      cert: cert === undefined ? undefined : await this.#read(cert),
+      key: key === undefined ? undefined : await this.#read(key),
     }
-  }
-
-  #systemRoots(): Promise<readonly string[]> {
-    this.#system ??= this.#readSystem().catch((error) => {
-      this.#system = undefined
-      throw error
-    })
-    return this.#system
   }
 
   /** What SSL_CERT_FILE and SSL_CERT_DIR name, as with OpenSSL and Go; else the first bundle there is; else Node's own list. */
   async #readSystem(): Promise<readonly string[]> {
-    const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories } = this.#env
-    if (file || directories) return [...(file ? await readBundle(file) : []), ...(directories ? await readDirectories(directories) : [])]
-    for (const bundle of this.#bundles) {
-      const certificates = certificatesIn(await readFile(bundle, 'utf8').catch(() => ''))
-      if (certificates.length > 0) return certificates
+    const { env, bundles = BUNDLES } = this.#options
+    const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories } = env
+    if (file || directories) return [...(file ? [await this.#readBundle(file)] : []), ...(await this.#readDirectories(directories ?? ''))]
+    for (const bundle of bundles) {
+      const text = await this.#read(bundle).catch(() => '')
+      if (certificateBlocks(text).length > 0) return [text]
     }
     return rootCertificates
   }
-}
 
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new UpstreamError('tls', `cannot read ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause })
+  async #readBundle(path: string): Promise<string> {
+    const text = await this.#read(path)
+    if (certificateBlocks(text).length === 0) throw new UpstreamError('tls', `${path} holds no certificate in PEM`)
+    return text
   }
-}
 
-async function readBundle(path: string): Promise<string[]> {
-  const certificates = certificatesIn(await read(path))
-  if (certificates.length === 0) throw new UpstreamError('tls', `${path} holds no certificate in PEM`)
-  return certificates
-}
+  /** Every file in these directories (separated by `:`); one that cannot be read is passed over, as Go does. */
+  async #readDirectories(directories: string): Promise<string[]> {
+    const texts: string[] = []
+    for (const directory of directories.split(':').filter((path) => path !== '')) {
+      for (const name of await readdir(directory).catch(() => [])) texts.push(await this.#read(join(directory, name)).catch(() => ''))
+    }
+    return texts
+  }
 
-/** Every certificate in these directories (separated by `:`); a file that has none is passed over, as Go does. */
-async function readDirectories(directories: string): Promise<string[]> {
-  const found: string[] = []
-  for (const directory of directories.split(':').filter((path) => path !== '')) {
-    for (const name of await readdir(directory).catch(() => [])) {
-      found.push(...certificatesIn(await readFile(join(directory, name), 'utf8').catch(() => '')))
+  async #read(path: string): Promise<string> {
+    const file = this.#files.get(path) ?? new FreshFile(path, (content) => content.toString('latin1'))
+    this.#files.set(path, file)
+    try {
+      return await file.read()
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException
+      throw new UpstreamError('tls', code === undefined ? message : `cannot read ${path}: ${code}`, { cause })
     }
   }
-  return found
 }
 
-/** One by one, so that those that a system holds twice (file and directory) are read once: 144 of them cost 25 ms. */
-function certificatesIn(text: string): string[] {
-  return text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
+/** The texts of all files. */
+type Material = {
+  readonly system: readonly string[]
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
+
+type Made = {
+  readonly material: Material
+  readonly context: SecureContext
+  readonly ca: readonly X509Certificate[]
+  readonly cert: X509Certificate | undefined
+}
+
+class FreshContext {
+  readonly #settings: TlsSettings
+  readonly #clock: Clock
+  readonly #lastGood: LastGood<SecureContext>
+  #made: Made | undefined
+  #reading: { readonly since: number; readonly context: Promise<SecureContext> } | undefined
+
+  constructor(settings: TlsSettings, { clock, log }: TrustOptions, readAll: () => Promise<Material>) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#lastGood = new LastGood({
+      read: async () => this.#make(await readAll()),
+      onTrouble: ({ message }) => {
+        if (this.#made !== undefined) log.error(`the changed certificates cannot be used, those read before stay in use: ${message}`)
+      },
+      onRecovery: () => log.info('the changed certificates are in use', settings),
+    })
+  }
+
+  read(): Promise<SecureContext> {
+    const now = this.#clock.monotonic()
+    if (this.#reading !== undefined && now - this.#reading.since < LOOK_AGAIN_MS) return this.#reading.context
+    const reading = { since: now, context: this.#lastGood.read() }
+    this.#reading = reading
+    reading.context.catch(() => {
+      if (this.#reading === reading) this.#reading = undefined
+    })
+    return reading.context
+  }
+
+  outdated(nowMs: number): Outdated {
+    const problems = (this.#made?.ca ?? []).map((certificate) => invalidAt(certificate, nowMs))
+    const ca = problems.every((problem) => problem !== undefined) ? problems[0] : undefined // one good authority may be all it takes
+    const cert = this.#made?.cert && invalidAt(this.#made.cert, nowMs)
+    return { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert }) }
+  }
+
+  #make(material: Material): SecureContext {
+    if (this.#made !== undefined && isSame(this.#made.material, material)) return this.#made.context
+    const ca = material.ca === undefined ? [] : this.#named(this.#settings.ca, () => readCertificates(material.ca ?? ''))
+    // one by one, so that those that a system holds twice (file and directory) are read once: 144 of them cost 25 ms
+    const trusted = new Set([...material.system.flatMap(certificateBlocks), ...certificateBlocks(material.ca ?? '')])
+    const context = this.#createContext([...trusted], material)
+    const cert = material.cert === undefined ? undefined : readCertificates(material.cert)[0]
+    this.#made = { material, context, ca, cert }
+    return context
+  }
+
+  #createContext(ca: string[], { cert, key }: Material): SecureContext {
+    const { cert: certPath = '', key: keyPath = '' } = this.#settings
+    if (cert === undefined || key === undefined) return createSecureContext({ ca })
+    const [leaf] = this.#named(certPath, () => readCertificates(cert))
+    const privateKey = this.#named(keyPath, () => readPrivateKey(key))
+    if (!leaf.checkPrivateKey(privateKey))
+      throw new UpstreamError('tls', `the key ${keyPath} does not belong to the certificate ${certPath}`)
+    try {
+      return createSecureContext({ ca, cert, key })
+    } catch (cause) {
+      throw new UpstreamError('tls', `cannot use ${certPath} and ${keyPath}: ${(cause as Error).message}`, { cause })
+    }
+  }
+
+  #named<T>(path: string | undefined, read: () => T): T {
+    try {
+      return read()
+    } catch (error) {
+      throw error instanceof PemError ? new UpstreamError('tls', `${path} ${error.message}`) : error
+    }
+  }
+}
+
+function isSame(one: Material, two: Material): boolean {
+  const others = one.ca === two.ca && one.cert === two.cert && one.key === two.key
+  return others && one.system.length === two.system.length && one.system.every((text, i) => text === two.system[i])
 }

@@ -1,6 +1,6 @@
 /** The upstreams of a server: one per registry, for those that are configured and for those that clients name. */
 import { Lru } from '../async/lru.ts'
-import type { RegistryConfig } from '../config/config.ts'
+import type { ProxyConfig, RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { OciError } from '../oci/error.ts'
@@ -8,8 +8,10 @@ import { DOCKER_HUB, type Registry } from '../oci/name.ts'
 import { Advice } from './advice.ts'
 import { assembleClient, type SharedParts } from './assemble.ts'
 import { type Budgets, DEFAULT_BUDGETS } from './budgets.ts'
+import { CredentialSources, type CredentialsOptions } from './credential-sources.ts'
 import { Lookups, type Resolve, systemResolve } from './lookup.ts'
-import { peerRules } from './peer-rules.ts'
+import { ownTls, peerRules } from './peer-rules.ts'
+import { Proxies } from './proxies.ts'
 import type { RegistryClient } from './registry-client.ts'
 import { Trust } from './trust.ts'
 import type { UpstreamDirectory } from './upstream.ts'
@@ -27,6 +29,10 @@ export type UpstreamsOptions = {
   readonly log: Log
   /** Default: the system's resolver. */
   readonly resolve?: Resolve
+  /** Default: none. */
+  readonly proxies?: ProxyConfig
+  /** Default: only those of the entries. */
+  readonly credentials?: CredentialsOptions
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly budgets?: Partial<Budgets>
 }
@@ -37,6 +43,7 @@ const HUB_ADDRESS = 'registry-1.docker.io'
 export class Upstreams implements UpstreamDirectory {
   readonly #options: UpstreamsOptions
   readonly #shared: SharedParts
+  readonly #credentials: CredentialSources
   readonly #configured = new Map<Registry, RegistryClient>()
   /** Clients choose these names: bounded, and one that is dropped lets go of its connections. */
   readonly #unconfigured: Lru<Registry, RegistryClient>
@@ -45,12 +52,14 @@ export class Upstreams implements UpstreamDirectory {
     const { clock, env = process.env, resolve = systemResolve } = options
     const budgets = { ...DEFAULT_BUDGETS, ...options.budgets }
     this.#options = options
+    this.#credentials = new CredentialSources(options.credentials ?? {}, { ...options, env, budgets })
     this.#shared = {
       ...options,
-      env,
       budgets,
-      trust: new Trust({ env }),
+      trust: new Trust({ env, clock, log: options.log }),
       lookups: new Lookups({ resolve, clock, giveUpMs: budgets.lookupMs }),
+      credentials: this.#credentials,
+      proxies: new Proxies(options.proxies ?? { exceptions: [] }),
     }
     this.#unconfigured = new Lru({ capacity: budgets.unconfigured, onEvicted: (client) => client.retire() })
     for (const config of options.registries) {
@@ -73,11 +82,13 @@ export class Upstreams implements UpstreamDirectory {
 
   /** Ends every request that is under way, with its connection. */
   async close(): Promise<void> {
+    await this.#credentials.close()
     await Promise.all([...this.#configured.values(), ...this.#unconfigured.values()].map((client) => client.close()))
   }
 
   #create(config: RegistryConfig, configured: boolean): RegistryClient {
-    const advice = new Advice(config.name, configured, this.#options.log)
+    const { trust, log } = this.#shared
+    const advice = new Advice({ registry: config, configured, log, outdated: () => trust.outdated(ownTls(config.tls)) })
     return assembleClient(config, peerRules(config, configured, advice), advice, this.#shared)
   }
 }

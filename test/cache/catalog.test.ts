@@ -230,6 +230,42 @@ test('Where only records name a tag, the one that came last counts', async () =>
   }
 })
 
+test('Where records of an older program name one tag, the one that it wrote last counts, and both are there', async () => {
+  for (const [later, earlier] of [
+    [0, 1],
+    [1, 0],
+  ] as const) {
+    const store = new MemoryStore()
+    const records = [recordOf({ manifests: [] }, TAG, 2000), imageRecord([[A, 1]], {}, TAG, 1000)]
+    for (const record of records) await store.putRecord(record)
+    store.writtenMs.set(records[later]?.digest as Digest, 6000).set(records[earlier]?.digest as Digest, 5000)
+    const { catalog } = await loaded(store)
+    assert.equal(catalog.ref(TAG)?.digest, records[later]?.digest)
+    assert.deepEqual(new Set(Array.from(catalog.manifests(), ({ digest }) => digest)), new Set(records.map(({ digest }) => digest)))
+  }
+})
+
+test('A tag that an older program moved since this one ran is where that program left it', async () => {
+  const store = new MemoryStore()
+  const moved = imageRecord([[A, 1]])
+  await store.putRecord(moved)
+  store.writtenMs.set(moved.digest, 5000)
+  await store.putRef({ ...refOf(B), pulledMs: 4000 })
+  const { catalog } = await loaded(store)
+  assert.equal(catalog.ref(TAG)?.digest, moved.digest)
+})
+
+test('A tag whose manifest is lost does not fall back to what it was before', async () => {
+  const store = new MemoryStore()
+  const before = imageRecord([[A, 1]])
+  await store.putRecord(before)
+  store.writtenMs.set(before.digest, 3000)
+  await store.putRef({ ...refOf(B), pulledMs: 4000 })
+  const { catalog } = await loaded(store)
+  assert.equal(catalog.ref(TAG), undefined)
+  assert.notEqual(catalog.manifest(before.digest), undefined)
+})
+
 test('A record that is no manifest and a reference that points nowhere are logged and left out', async () => {
   const store = new MemoryStore()
   const good = imageRecord([])

@@ -7,7 +7,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import type { UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { Random } from '../support/property.ts'
 import { NEVER, type Plan } from '../support/scripted-upstream.ts'
-import { ask, bytes, Ground, isSettled, later, Reader, settle, source, turns } from './support.ts'
+import { ask, bytes, Ground, isSettled, later, listBlob, Reader, settle, source, turns } from './support.ts'
 
 const SIZES = [0, 1, HELD_BACK_BYTES - 1, HELD_BACK_BYTES, HELD_BACK_BYTES + 1, 200_000, 1_500_000]
 const REGISTRIES = ['a.example', 'b.example', 'c.example']
@@ -57,6 +57,7 @@ async function run(ground: Ground, seed: number): Promise<void> {
     ground.hub(registry).content.addBlob(content)
     ground.hub(registry).plan('openBlob', ...Array.from({ length: random.between(0, 4) }, () => plan(random, content)))
   }
+  if (random.below(2) === 0) for (const registry of REGISTRIES) listBlob(ground, registry, digest, content.byteLength)
   const clients: Promise<void>[] = []
   for (let i = random.between(1, 8); i > 0; i--) {
     clients.push(later(client(ground, random, digest, content)))

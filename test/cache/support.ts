@@ -8,12 +8,15 @@ import { Cache, type CacheDeps } from '../../src/cache/cache.ts'
 import { Catalog } from '../../src/cache/catalog.ts'
 import type { Fill } from '../../src/cache/fill.ts'
 import { Fills } from '../../src/cache/fills.ts'
+import { SmallBlobs } from '../../src/cache/small-blobs.ts'
 import type { Source } from '../../src/cache/sources.ts'
-import { type Digest, digestFileName } from '../../src/oci/digest.ts'
+import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
+import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../../src/oci/name.ts'
 import { parseReference, type Reference } from '../../src/oci/reference.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
-import { type Spool, SpoolDirectory } from '../../src/store/spool.ts'
+import { type FileSpool, SpoolDirectory } from '../../src/store/spool.ts'
 import type { ReadableBlob, ReadBuffers, Store } from '../../src/store/store.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { ManualClock } from '../support/clock.ts'
@@ -59,7 +62,16 @@ export class Ground {
     this.budgets = { ...defaultBudgets(60_000), ...options.budgets }
     this.spools = options.spools?.(join(path, 'pulls')) ?? new SpoolDirectory(join(path, 'pulls'))
     this.store = options.store?.(directory) ?? directory
-    this.fills = new Fills({ upstreams, spools: this.spools, clock, log, budgets: this.budgets, store: this.store, catalog })
+    this.fills = new Fills({
+      upstreams,
+      spools: this.spools,
+      clock,
+      log,
+      budgets: this.budgets,
+      store: this.store,
+      catalog,
+      smallBlobs: new SmallBlobs(),
+    })
   }
 
   static async lay(t: TestContext, options: Options = {}): Promise<Ground> {
@@ -133,6 +145,17 @@ export function cacheTest(name: string, run: (ground: Ground) => Promise<void>, 
       clearInterval(awake)
     }
   })
+}
+
+/** Has a manifest of that registry say how long a blob is, so that its fill knows before the first byte. */
+export function listBlob(ground: Ground, registry: string, digest: Digest, sizeBytes: number): void {
+  const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: sizeBytes }
+  const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [], annotations: { registry } }))
+  const supplied = { ...source(registry), imageUrl: `${registry}/some/app:1`, createdMs: 0, pulledMs: 0 }
+  ground.catalog.addManifest(
+    { digest: digestOf(content), mediaType: OCI_MANIFEST, bytes: content, ...supplied },
+    parseManifest(content, OCI_MANIFEST),
+  )
 }
 
 /** Asks for a blob as a client does: starts or joins its fill, and waits for the headers. */
@@ -296,7 +319,7 @@ export class ScriptedSpools extends SpoolDirectory {
   beforeWrite = async (): Promise<void> => {}
   beforeDrop = async (): Promise<void> => {}
 
-  override async create(digest: Digest): Promise<Spool> {
+  override async create(digest: Digest): Promise<FileSpool> {
     await this.beforeCreate()
     const spool = await super.create(digest)
     const [write, drop] = [spool.write.bind(spool), spool.drop.bind(spool)]

@@ -62,7 +62,7 @@ const mistakes: [sentence: string, args: string[], line: string][] = [
     ['serve', '--prot', '1'],
     '--prot: found an unknown flag, want --port (the nearest) or another one that --help lists',
   ],
-  ['A flag of serve needs serve', ['--port', '1'], '--port: found without a command, want it with the command serve'],
+  ['A flag of serve needs serve', ['--port', '1'], '--port: found without a command, want: ociregistry serve --port 1'],
   [
     'A flag of another command is a mistake',
     ['version', '--air-gapped'],
@@ -101,8 +101,8 @@ test('A bug is not passed off as a mistake of the user', async () => {
 })
 
 for (const { name, examples } of commands) {
-  test(`The help of ${name} has two examples that work`, async () => {
-    assert.equal(examples.length, 2)
+  test(`The help of ${name} has examples that work`, async () => {
+    assert.ok(examples.length >= 2)
     for (const example of examples) {
       const io = new FakeIo()
       const done = run(example.split(' ').slice(1), io)

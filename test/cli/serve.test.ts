@@ -3,6 +3,7 @@ import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
+import { pemPair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { FakeIo } from './fake-io.ts'
 
@@ -57,7 +58,7 @@ test('The banner stays on its lines, whatever the command line holds', async () 
 test('The banner says how each registry is reached, and no secret', async (t) => {
   const directory = await temporaryDirectory(t)
   const [config, pem] = [join(directory, 'c.yaml'), join(directory, 'x.pem')]
-  await writeFile(pem, '')
+  await writeFile(pem, await pemPair(t))
   await writeFile(
     config,
     `registries:
@@ -75,10 +76,19 @@ test('The banner says how each registry is reached, and no secret', async (t) =>
   assert.equal(io.err, banner(8080, { registries: registries.join(', ') }))
 })
 
+test('The banner says that there is the built-in image and nothing else, whatever store and registries are configured', async (t) => {
+  const config = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(config, 'helloWorld: true\nregistries: [{name: a.io}]')
+  const io = new FakeIo()
+  await stopped(io, ['--config-file', config, '--image-path', '/srv/x'])
+  const serving = 'Serving: docker.io/library/hello-world:latest, which is built in, and nothing else; no store, no registry'
+  assert.equal(io.err, banner(8080).replace(/^Store: .*\nRegistries: .*$/m, serving))
+})
+
 test('A warning follows the banner, at the level error too', async () => {
   const io = new FakeIo()
-  await stopped(io, ['--health', '1', '--hello-world'])
-  const warning = 'this version does not have what these settings ask for, and goes on without: --health, --hello-world'
+  await stopped(io, ['--health', '1', '--metrics', '2'])
+  const warning = 'this version does not have what these settings ask for, and goes on without: --health, --metrics'
   assert.equal(io.err, `${banner(8080)}warning: ${warning}\n`)
 })
 

@@ -16,6 +16,19 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['Global flags may stand behind the command', ['serve', '--image-path', '/x'], ['serve'], { imagePath: '/x' }],
   ['A switch needs no value', ['--air-gapped', 'serve'], ['serve'], { airGapped: true }],
   ['A switch may be switched off', ['serve', '--air-gapped=false', '--prefetch=false'], ['serve'], { airGapped: false, prefetch: false }],
+  [
+    'Settings have the names of the other program, too',
+    ['serve', '-d', '/x', '-p', '3000', '-l', 'info', '-f', '/y'],
+    ['serve'],
+    { imagePath: '/x', port: 3000, logLevel: 'info', credsFile: '/y' },
+  ],
+  ['The long names of the other program work as well', ['--cache-dir', '/x', '--creds-file=/y'], [], { imagePath: '/x', credsFile: '/y' }],
+  ['A value may be attached to a short flag', ['-p3000', '-d=/x', '-f/y'], [], { port: 3000, imagePath: '/x', credsFile: '/y' }],
+  ['A configuration file may be named as in 1.7', ['--config-path', '/x'], [], { configFile: '/x' }],
+  ['A configuration file may be named as in 1.7, with one dash', ['-config-path=/x'], [], { configFile: '/x' }],
+  ['The level trace means debug', ['--log-level', 'TRACE'], [], { logLevel: 'debug' }],
+  ['The last of two equal short flags counts', ['-p', '1', '-p', '2'], [], { port: 2 }],
+  ['Behind two dashes a short flag is a word', ['--', '-p3000'], ['-p3000'], {}],
   ['Port 0 is any free port', ['--port', '0'], [], { port: 0 }],
   ['The last of two equal flags counts', ['--port', '1', '--port', '2'], [], { port: 2 }],
   ['A level may be in capitals', ['--log-level', 'INFO'], [], { logLevel: 'info' }],
@@ -25,7 +38,7 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['Behind two dashes everything is a word', ['serve', '--', '-port'], ['serve', '-port'], {}],
   ["Docker Hub's other names mean docker.io", ['--default-ns', 'index.docker.io'], [], { defaultNs: 'docker.io' }],
   ['An IPv6 address may be in brackets', ['--host', '[::1]'], [], { host: '::1' }],
-  ['Flags of features that come later are read', ['--health', '9', '--hello-world'], [], { health: 9, helloWorld: true }],
+  ['Flags of features that come later are read', ['--health', '9', '--metrics', '10'], [], { health: 9, metrics: 10 }],
 ]
 for (const [sentence, args, words, values] of read) {
   test(sentence, () => {
@@ -37,14 +50,26 @@ for (const [sentence, args, words, values] of read) {
 test('Help and version are asked for anywhere', () => {
   for (const args of [['--help'], ['-h'], ['-help'], ['serve', '-h'], ['--port', '1', 'serve', '--help']])
     assert.ok(parseCommandLine(args).help, args.join(' '))
-  for (const args of [['--version'], ['-version'], ['serve', '--version']]) assert.ok(parseCommandLine(args).version, args.join(' '))
+  for (const args of [['--version'], ['-version'], ['-v'], ['serve', '--version'], ['serve', '-v']])
+    assert.ok(parseCommandLine(args).version, args.join(' '))
 })
 
 const refused: [args: string[], message: string][] = [
   [['--prot', '1'], '--prot: found an unknown flag, want --port (the nearest) or another one that --help lists'],
   [['--image_path=/x'], '--image_path: found an unknown flag, want --image-path (the nearest) or another one that --help lists'],
   [['--zzz'], '--zzz: found an unknown flag, want one that --help lists'],
-  [['-p', '80'], '-p: found an unknown flag, want one that --help lists'],
+  [['-x', '80'], '-x: found an unknown flag, want one that --help lists'],
+  [['-p', 'abc'], '-p: found "abc", want a whole number from 0 to 65535'],
+  [['-p'], '-p: found no value, want a whole number from 0 to 65535'],
+  [['-debug'], '--debug: found an unknown flag, want one that --help lists'],
+  [['-l', 'loud'], '-l: found "loud", want debug, info, warn or error'],
+  [['-d', '/x', '--image-path', '/y'], '--image-path: found beside -d, which is the same setting, want one of the two'],
+  [['--image-path=/x', '--cache-dir=/x'], '--cache-dir: found beside --image-path, which is the same setting, want one of the two'],
+  [
+    ['--config-path', 'a', '--config-file', 'b'],
+    '--config-file: found beside --config-path, which is the same setting, want one of the two',
+  ],
+  [['--port', '1', '-p', '2'], '-p: found beside --port, which is the same setting, want one of the two'],
   [['--vresion'], '--vresion: found an unknown flag, want --version (the nearest) or another one that --help lists'],
   [['--constructor'], '--constructor: found an unknown flag, want one that --help lists'],
   [['--port'], '--port: found no value, want a whole number from 0 to 65535'],

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { parseCommandLine } from '../../src/config/flags.ts'
 import { type LoadedConfig, loadConfig } from '../../src/config/load.ts'
+import { systemClock } from '../../src/observe/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 
 export const PLATFORM = { os: 'plan9', architecture: 'mips' }
@@ -15,7 +16,9 @@ type Around = { readonly args?: readonly string[]; readonly env?: Readonly<Recor
 export async function loadText(t: TestContext, text: string | Uint8Array, { args = [], env = {} }: Around = {}): Promise<LoadedConfig> {
   const file = join(await temporaryDirectory(t), 'config.yaml')
   await writeFile(file, text)
-  return hidePath(file, () => loadConfig({ flags: parseCommandLine(['--config-file', file, ...args]), env, platform: PLATFORM }))
+  return hidePath(file, () =>
+    loadConfig({ flags: parseCommandLine(['--config-file', file, ...args]), env, platform: PLATFORM, clock: systemClock }),
+  )
 }
 
 /** @param line without the path of the file: `config.yaml:1: …` */

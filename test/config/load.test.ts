@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { parseCommandLine } from '../../src/config/flags.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { systemClock } from '../../src/observe/clock.ts'
 import { loadText, PLATFORM } from './load-text.ts'
 
 const DEFAULTS = {
@@ -21,10 +22,17 @@ const DEFAULTS = {
   allowUnconfigured: true,
   defaultNs: 'docker.io',
   registries: [],
+  credsFile: undefined,
+  dockerConfig: undefined,
+  proxies: { exceptions: [] },
+  helloWorld: false,
 }
 
 test('Without a file and flags everything has its default', async () => {
-  assert.deepEqual(await loadConfig({ flags: parseCommandLine([]), env: {}, platform: PLATFORM }), { config: DEFAULTS, warnings: [] })
+  assert.deepEqual(await loadConfig({ flags: parseCommandLine([]), env: {}, platform: PLATFORM, clock: systemClock }), {
+    config: DEFAULTS,
+    warnings: [],
+  })
 })
 
 test('The full configuration file of 1.8.3 loads unchanged, gives the defaults, and warns of nothing', async (t) => {
@@ -41,6 +49,7 @@ const empty: [sentence: string, text: string][] = [
     'Empty values mean the defaults',
     'imagePath:\nlogLevel: ""\nport: ~\nairGapped: null\nregistries:\ndefaultNs: \'\'\npruneConfig:\nos:\n',
   ],
+  ['An empty list in place of all means the defaults', '[]'],
   ['Empty lists and maps mean the defaults', 'registries: []\npruneConfig: {}\nserverTlsConfig: {}\nlistConfig: []\nport: {}\n'],
   ['A port 0 in the file means the default', 'port: 0\n'],
   ['A configFile within the file means nothing', 'configFile: /etc/other.yaml\n'],
@@ -65,7 +74,8 @@ test('Every plain setting of the file counts', async (t) => {
     airGapped: On
     prefetch: false
     allowUnconfigured: no
-    defaultNs: Quay.IO`
+    defaultNs: Quay.IO
+    helloWorld: on`
   const { config, warnings } = await loadText(t, text)
   assert.deepEqual(config, {
     imagePath: '/srv/images',
@@ -83,6 +93,10 @@ test('Every plain setting of the file counts', async (t) => {
     allowUnconfigured: false,
     defaultNs: 'quay.io',
     registries: [],
+    credsFile: undefined,
+    dockerConfig: undefined,
+    proxies: { exceptions: [] },
+    helloWorld: true,
   })
   assert.deepEqual(warnings, [])
 })
@@ -109,7 +123,7 @@ test('airGapped beside alwaysPullLatest is no mistake', async (t) => {
 test('The configuration is frozen through and through', async (t) => {
   const { config } = await loadText(t, 'registries: [{name: quay.io, auth: {user: a, password: b}}]')
   const [entry] = config.registries
-  for (const part of [config, config.registries, entry, entry?.aliases, entry?.auth, entry?.auth?.password, entry?.tls])
+  for (const part of [config, config.registries, entry, entry?.aliases, entry?.auth, entry?.tls, ...Object.values(entry?.auth ?? {})])
     assert.ok(Object.isFrozen(part))
 })
 
@@ -123,16 +137,16 @@ const WARNING = 'this version does not have what these settings ask for, and goe
 const later: [sentence: string, text: string, args: string[], names: string | undefined][] = [
   [
     'One warning names every setting whose feature comes later',
-    'preloadImages: /x\nimageFile: /y\nresolveRef: a.b/c:1\nhealth: 8081\nmetrics: 9090\nhelloWorld: true\npruneConfig: {enabled: true}\nlistConfig:\n  header: true',
+    'preloadImages: /x\nimageFile: /y\nresolveRef: a.b/c:1\nhealth: 8081\nmetrics: 9090\npruneConfig: {enabled: true}\nlistConfig:\n  header: true',
     [],
     'preloadImages (config.yaml:1), imageFile (config.yaml:2), resolveRef (config.yaml:3), health (config.yaml:4), metrics (config.yaml:5), ' +
-      'helloWorld (config.yaml:6), pruneConfig (config.yaml:7), listConfig (config.yaml:8)',
+      'pruneConfig (config.yaml:6), listConfig (config.yaml:7)',
   ],
   [
     'What does not switch a later feature on needs no warning',
-    'health: 0\nmetrics: 0\nhelloWorld: false\npruneConfig: {enabled: false, duration: 12h, dryRun: true, dryrun: true, type: created, expr: x, count: 5, frequency: 1h30m}\n' +
+    'health: 0\nmetrics: 0\npruneConfig: {enabled: false, duration: 12h, dryRun: true, dryrun: true, type: created, expr: x, count: 5, frequency: 1h30m}\n' +
       'listConfig: {header: false, expr: ""}\nserverTlsConfig: {clientAuth: none}\n',
-    ['--metrics=0', '--hello-world=false', '--preload-images='],
+    ['--metrics=0', '--preload-images='],
     undefined,
   ],
   [
@@ -144,8 +158,8 @@ const later: [sentence: string, text: string, args: string[], names: string | un
   [
     'Flags of later features are warned about in the same line',
     'health: 1',
-    ['--metrics', '9', '--hello-world', '--preload-images', 'x'],
-    'health (config.yaml:1), --metrics, --hello-world, --preload-images',
+    ['--metrics', '9', '--preload-images', 'x'],
+    'health (config.yaml:1), --metrics, --preload-images',
   ],
   ['A flag takes the place of the key', 'health: 1', ['--health', '2'], '--health'],
   ['A flag that switches a later feature off silences the key', 'health: 1', ['--health', '0'], undefined],

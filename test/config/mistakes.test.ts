@@ -4,15 +4,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseCommandLine } from '../../src/config/flags.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { systemClock } from '../../src/observe/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { assertMistake, PLATFORM } from './load-text.ts'
 
 const KEYS =
   'imagePath, configFile, logLevel, logFile, logFormat, host, port, os, arch, pullTimeout, alwaysPullLatest, airGapped, prefetch, allowUnconfigured, ' +
-  'defaultNs, registries, preloadImages, imageFile, resolveRef, health, metrics, helloWorld, pruneConfig, listConfig, serverTlsConfig'
+  'defaultNs, registries, credsFile, dockerConfig, preloadImages, imageFile, resolveRef, health, metrics, helloWorld, pruneConfig, listConfig, serverTlsConfig'
 const REGISTRY_KEYS = 'name, aliases, url, description, scheme, auth, tls'
 const PRUNE_KEYS = 'enabled, duration, type, expr, frequency, count, dryRun, dryrun'
-const AUTH_KEYS = 'user, password, passwordFromEnv, passwordFile, token'
+const AUTH_KEYS = 'user, password, passwordFromEnv, passwordFile, dockerConfig, token'
 
 const mistakes: [sentence: string, text: string, line: string][] = [
   // keys
@@ -120,7 +121,6 @@ const mistakes: [sentence: string, text: string, line: string][] = [
     'pruneConfig: {type: old}',
     'config.yaml:1: pruneConfig.type: found "old", want accessed, created or pattern',
   ],
-  ['A list is no configuration file', '- name: a.io', `config.yaml:1: the file: found a list, want a map with the keys ${KEYS}`],
   ['A word is no configuration file', 'hello', `config.yaml:1: the file: found a single value, want a map with the keys ${KEYS}`],
   [
     'A long value is shown in part',
@@ -215,7 +215,8 @@ const mistakes: [sentence: string, text: string, line: string][] = [
 ]
 for (const [sentence, text, line] of mistakes) test(sentence, (t) => assertMistake(t, text, line))
 
-const load = (file: string) => loadConfig({ flags: parseCommandLine(['--config-file', file]), env: {}, platform: PLATFORM })
+const load = (file: string) =>
+  loadConfig({ flags: parseCommandLine(['--config-file', file]), env: {}, platform: PLATFORM, clock: systemClock })
 
 test('A missing file is named', async (t) => {
   const file = join(await temporaryDirectory(t), 'none.yaml')

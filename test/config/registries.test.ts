@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { pemPair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { assertMistake, loadText } from './load-text.ts'
 
@@ -92,7 +93,7 @@ const entries: [sentence: string, entry: string, want: object][] = [
 for (const [sentence, entry, want] of entries) {
   test(sentence, async (t) => {
     const file = join(await temporaryDirectory(t), 'file')
-    await writeFile(file, 'x')
+    await writeFile(file, await pemPair(t))
     const { config, warnings } = await loadText(t, `registries: [${entry.replaceAll('FILE', file)}]`, { env: { PASSWORD: 'secret' } })
     assert.deepEqual(JSON.parse(JSON.stringify(config.registries).replaceAll(file, 'FILE')), [want])
     assert.deepEqual(warnings, [])
@@ -188,7 +189,7 @@ const mistakes: [sentence: string, entries: string, line: string][] = [
   [
     'Credentials are a map, and are not shown',
     '- name: a.io\n  auth: me:secret',
-    '2: registries[0].auth: found a single value, want a map with the keys user, password, passwordFromEnv, passwordFile, token',
+    '2: registries[0].auth: found a single value, want a map with the keys user, password, passwordFromEnv, passwordFile, dockerConfig, token',
   ],
   [
     'A password is one value',

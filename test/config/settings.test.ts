@@ -9,7 +9,7 @@ const rows = Object.entries<Setting<unknown>>(settings)
 test('The settings are those of the issue and of the seeds', () => {
   const keys =
     'imagePath configFile logLevel logFile logFormat host port os arch pullTimeout alwaysPullLatest airGapped prefetch allowUnconfigured defaultNs ' +
-    'registries preloadImages imageFile resolveRef health metrics helloWorld pruneConfig listConfig serverTlsConfig'
+    'registries credsFile dockerConfig preloadImages imageFile resolveRef health metrics helloWorld pruneConfig listConfig serverTlsConfig'
   assert.equal(rows.map(([key]) => key).join(' '), keys)
 })
 

@@ -10,6 +10,7 @@ import {
   parseRepositoryOf,
   parseTag,
 } from '../../src/oci/name.ts'
+import { forAll, type Random } from '../support/property.ts'
 
 const registries: [text: string, want: string][] = [
   ['docker.io', 'docker.io'],
@@ -273,4 +274,17 @@ test('A name made to be slow for a careless expression is refused', () => {
     assert.throws(() => parseTag(text))
     assert.equal(asRegistry(text), undefined)
   }
+})
+
+test('A host name is read as a URL reads it', () => {
+  const label = (random: Random) => (random.below(6) === 0 ? 'xn--a' : random.text('ab0x9n-', 1, 6))
+  forAll(
+    (random) => Array.from({ length: random.between(1, 3) }, () => label(random)).join('.'),
+    (host) => {
+      const registry = asRegistry(host)
+      const asUrl = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : undefined
+      if (registry !== undefined) assert.equal(registry, asUrl)
+      else assert.ok(asUrl !== host || /(^|[.])-|-([.]|$)/.test(host), `${host} is a host, and was refused`)
+    },
+  )
 })

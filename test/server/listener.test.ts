@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { createLog } from '../../src/observe/log.ts'
-import { Listener } from '../../src/server/listener.ts'
+import { Listener, type Note } from '../../src/server/listener.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { MemoryLog } from '../support/log.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { eventually } from '../support/server.ts'
 
-type Handle = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
+type Handle = (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
 
 type Listening = {
   readonly listener: Listener
@@ -22,7 +22,7 @@ type Listening = {
 async function listen(t: TestContext, handle: Handle): Promise<Listening> {
   const log = new MemoryLog()
   const clock = new ManualClock()
-  const listener = new Listener({ handle: async (req, res) => handle(req, res), clock, log })
+  const listener = new Listener({ handle, clock, log })
   const port = await listener.start('127.0.0.1', 0)
   const connections: RawConnection[] = []
   t.after(async () => {
@@ -39,7 +39,8 @@ async function listen(t: TestContext, handle: Handle): Promise<Listening> {
   return { listener, port, log, clock, connect }
 }
 
-const echo: Handle = (req, res) => void res.setHeader('content-length', Buffer.byteLength(req.url ?? '')).end(req.url)
+const echo = (req: IncomingMessage, res: ServerResponse): void =>
+  void res.setHeader('content-length', Buffer.byteLength(req.url ?? '')).end(req.url)
 
 /** Answers in the order in which a test opens the gates. */
 function gated(): { gates: Map<string, Gate>; seen: string[]; handle: Handle } {
@@ -50,7 +51,7 @@ function gated(): { gates: Map<string, Gate>; seen: string[]; handle: Handle } {
     gates.set(req.url ?? '', gate)
     seen.push(req.url ?? '')
     await gate.opened
-    await echo(req, res)
+    echo(req, res)
   }
   return { gates, seen, handle }
 }
@@ -62,7 +63,7 @@ test('pipelined requests are answered in order, one at a time', async (t) => {
     most = Math.max(most, ++running)
     await new Promise((resolve) => setImmediate(resolve))
     running--
-    await echo(req, res)
+    echo(req, res)
   })
   const connection = await connect()
   for (let i = 0; i < 50; i++) connection.send({ target: `/${i}` })
@@ -211,8 +212,8 @@ test('start says why it cannot listen', async (t) => {
 })
 
 test('one line in the log per request: what was asked, the status, who asked, and how it ended', async (t) => {
-  const { connect, log } = await listen(t, async (req, res) => {
-    res.setHeader('cache-status', 'ociregistry; hit')
+  const { connect, log } = await listen(t, async (req, res, note) => {
+    note.cache = 'ociregistry; hit'
     if (req.url !== '/short') return echo(req, res)
     res.writeHead(200, { 'content-length': 10 }).write('x')
     res.socket?.end()

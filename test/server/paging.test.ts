@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OciError } from '../../src/oci/error.ts'
-import { nextPageLink, type Page, pageOf } from '../../src/server/paging.ts'
+import { nextPageLink, type Page, pageLimit, pageOf } from '../../src/server/paging.ts'
 
 const TAGS = ['1', '2', '3', 'A', 'a', 'b']
 
@@ -32,18 +32,18 @@ const cases: [n: string | null, last: string | null, want: Page][] = [
   ['999999999', null, { tags: TAGS, more: false }],
 ]
 
-for (const [n, last, want] of cases) test(`page n=${n} last=${last}`, () => assert.deepEqual(pageOf(TAGS, n, last), want))
+for (const [n, last, want] of cases) test(`page n=${n} last=${last}`, () => assert.deepEqual(pageOf(TAGS, pageLimit(n), last), want))
 
 for (const n of ['-1', '1.5', 'x', '1e3', ' 1', '0x10', '٣', '1'.repeat(400)]) {
   test(`page n=${n.slice(0, 20)} is refused`, () => {
     assert.throws(
-      () => pageOf(TAGS, n, null),
+      () => pageLimit(n),
       (error) => error instanceof OciError && error.status === 400 && error.message.length < 200,
     )
   })
 }
 
-test('page of no tags at all', () => assert.deepEqual(pageOf([], '1', null), { tags: [], more: false }))
+test('page of no tags at all', () => assert.deepEqual(pageOf([], 1, null), { tags: [], more: false }))
 
 const links: [path: string, query: string, last: string, want: string][] = [
   ['/v2/a/tags/list', 'n=2', 'x', '</v2/a/tags/list?n=2&last=x>; rel="next"'],
@@ -62,10 +62,10 @@ for (const [path, query, last, want] of links) {
 test('pages put together are the list, whatever their size', () => {
   for (let n = 1; n <= TAGS.length + 1; n++) {
     const seen: string[] = []
-    let page = pageOf(TAGS, String(n), null)
+    let page = pageOf(TAGS, n, null)
     seen.push(...page.tags)
     while (page.more) {
-      page = pageOf(TAGS, String(n), seen.at(-1) ?? null)
+      page = pageOf(TAGS, n, seen.at(-1) ?? null)
       seen.push(...page.tags)
     }
     assert.deepEqual(seen, TAGS)

@@ -42,7 +42,7 @@ for (const [target, rawPath, segments, query = {}] of cases) {
   test(`target ${target}`, () => {
     const parsed = parseTarget(target)
     assert.deepEqual(
-      { rawPath: parsed.rawPath, segments: parsed.segments, query: Object.fromEntries(parsed.query) },
+      { rawPath: parsed.rawPath, segments: parsed.segments, query: Object.fromEntries(parsed.query.params) },
       { rawPath, segments, query },
     )
   })

@@ -2,51 +2,15 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import type { Config } from '../../src/config/config.ts'
+import { test } from 'node:test'
 import { systemClock } from '../../src/observe/clock.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
-import { type Service, startService } from '../../src/server/service.ts'
 import { StoreLock } from '../../src/store/lock.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
-import { MemoryLog } from '../support/log.ts'
-import { RawConnection, type RawResponse } from '../support/raw-http.ts'
+import { RawConnection } from '../support/raw-http.ts'
 import { entry } from '../support/server.ts'
-
-const CONFIG: Config = {
-  imagePath: '',
-  logLevel: 'info',
-  logFile: undefined,
-  logFormat: 'text',
-  host: '127.0.0.1',
-  port: 0,
-  os: 'linux',
-  arch: 'amd64',
-  pullTimeoutMs: 5_000,
-  alwaysPullLatest: false,
-  airGapped: false,
-  prefetch: false,
-  allowUnconfigured: true,
-  defaultNs: parseRegistry('docker.io'),
-  registries: [],
-}
-
-async function get(service: Service, target: string, headers: Record<string, string> = {}): Promise<RawResponse> {
-  const connection = await RawConnection.open(service.port)
-  try {
-    return await connection.ask({ target, headers })
-  } finally {
-    connection.close()
-  }
-}
-
-async function serve(t: TestContext, config: Partial<Config>): Promise<Service & { readonly log: MemoryLog }> {
-  const log = new MemoryLog()
-  const service = await startService({ config: { ...CONFIG, ...config }, clock: systemClock, log, version: '1.2.3' })
-  t.after(() => service.stop())
-  return { ...service, log }
-}
+import { get, serve } from '../support/service.ts'
 
 test('the service pulls, stores, stops, and starts again with everything there', async (t) => {
   const hub = await startFakeRegistry(t)
@@ -93,7 +57,7 @@ test('the service knows its own names: ns of localhost and of its addresses coun
   const { bytes } = hub.addImage('library/alpine', '3')
   const service = await serve(t, { imagePath: await temporaryDirectory(t), registries: [entry(hub, 'docker.io')] })
   for (const ns of [`localhost:${service.port}`, `127.0.0.1:${service.port}`, `LOCALHOST:${service.port}`, 'cache.example']) {
-    const response = await get(service, `/v2/alpine/manifests/3?ns=${encodeURIComponent(ns)}`, { host: 'cache.example' })
+    const response = await get(service, `/v2/alpine/manifests/3?ns=${encodeURIComponent(ns)}`, { headers: { host: 'cache.example' } })
     assert(response.body.equals(bytes), ns)
     assert.equal(response.header('oci-namespace'), undefined)
   }
@@ -105,7 +69,7 @@ test('the service refuses its own Via, which differs from that of another instan
   const vias = await Promise.all(services.map(async (service) => (await get(service, '/v2/')).header('via') ?? ''))
   assert.equal(new Set(vias).size, 2)
   for (const [i, service] of services.entries()) {
-    for (const [j, via] of vias.entries()) assert.equal((await get(service, '/v2/', { via })).status, i === j ? 403 : 200)
+    for (const [j, via] of vias.entries()) assert.equal((await get(service, '/v2/', { headers: { via } })).status, i === j ? 403 : 200)
     await service.stop()
   }
 })

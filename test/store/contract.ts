@@ -44,6 +44,17 @@ function blobContract(says: Says): void {
     assert.deepEqual(await blobBytes(store, digest), bytes)
   })
 
+  says('a blob whose bytes are in memory can be put as it is, twice at once too', async ({ store }) => {
+    for (const bytes of [Buffer.alloc(0), content(1000)]) {
+      const digest = digestOf(bytes)
+      await Promise.all([store.putBlob(digest, bytes), store.putBlob(digest, bytes)])
+      assert.deepEqual(await blobBytes(store, digest), bytes)
+      const blob = await opened(store, digest)
+      assert.equal(blob.verified, true)
+      blob.close()
+    }
+  })
+
   says('the spool file is gone after a commit', async ({ store }, t) => {
     const bytes = content(10)
     const spool = await spoolOf(t, bytes)
@@ -107,9 +118,33 @@ function blobContract(says: Says): void {
     await plantBlob(digest, bytes)
     assert.equal(await isVerified(store, digest), false)
     assert.deepEqual(await listed(store.listBlobs()), [digest])
-    await store.markVerified(digest)
+    await store.markVerified(digest, await identityOf(store, digest))
     assert.equal(await isVerified(store, digest), true)
     assert.deepEqual(await blobBytes(store, digest), bytes)
+  })
+
+  says('a blob that was replaced since it was read is neither marked nor quarantined', async ({ store, plantBlob, quarantined }) => {
+    const bytes = content(10)
+    const digest = digestOf(bytes)
+    await plantBlob(digest, Buffer.from('wrong bytes'))
+    const before = await identityOf(store, digest)
+    assert.equal(await identityOf(store, digest), before)
+    await store.deleteBlob(digest)
+    await plantBlob(digest, bytes)
+    assert.notEqual(await identityOf(store, digest), before)
+    await store.markVerified(digest, before)
+    await store.quarantineBlob(digest, before, 'a test says so')
+    assert.equal(await isVerified(store, digest), false)
+    assert.deepEqual(await blobBytes(store, digest), bytes)
+    assert.deepEqual(await quarantined(), [])
+  })
+
+  says('marking a blob leaves it the one that it was', async ({ store, plantBlob }) => {
+    const digest = digestOf(content(10))
+    await plantBlob(digest, content(10))
+    const before = await identityOf(store, digest)
+    await store.markVerified(digest, before)
+    assert.equal(await identityOf(store, digest), before)
   })
 
   says('a commit replaces an unverified blob by a verified one', async ({ store, plantBlob }, t) => {
@@ -122,7 +157,7 @@ function blobContract(says: Says): void {
   })
 
   says('marking a blob that was deleted meanwhile is harmless', async ({ store }) => {
-    await store.markVerified(digestOf(content(10)))
+    await store.markVerified(digestOf(content(10)), 'of old')
     assert.deepEqual(await listed(store.listBlobs()), [])
   })
 
@@ -130,7 +165,7 @@ function blobContract(says: Says): void {
     const digest = digestOf(content(10))
     const wrong = Buffer.from('not what the name says')
     await plantBlob(digest, wrong)
-    await store.quarantineBlob(digest, 'a test says so')
+    await store.quarantineBlob(digest, await identityOf(store, digest), 'a test says so')
     assert.equal(await store.openBlob(digest), undefined)
     assert.deepEqual(await listed(store.listBlobs()), [])
     assert.deepEqual(await quarantined(), [wrong])
@@ -139,13 +174,13 @@ function blobContract(says: Says): void {
   says('a blob is there again when it is committed after a quarantine', async ({ store, plantBlob }, t) => {
     const bytes = content(10)
     await plantBlob(digestOf(bytes), Buffer.from('wrong'))
-    await store.quarantineBlob(digestOf(bytes), 'a test says so')
+    await store.quarantineBlob(digestOf(bytes), await identityOf(store, digestOf(bytes)), 'a test says so')
     await commit(store, t, bytes)
     assert.deepEqual(await blobBytes(store, digestOf(bytes)), bytes)
   })
 
   says('quarantine and deletion of a blob that is not there are harmless', async ({ store, quarantined }) => {
-    await store.quarantineBlob(digestOf(content(10)), 'a test says so')
+    await store.quarantineBlob(digestOf(content(10)), 'of old', 'a test says so')
     await store.deleteBlob(digestOf(content(10)))
     assert.deepEqual(await quarantined(), [])
   })
@@ -273,7 +308,7 @@ function readingContract(says: Says): void {
 
   const disturbances: readonly (readonly [string, (under: StoreUnderTest, digest: Digest, t: TestContext) => Promise<unknown>])[] = [
     ['deleted', ({ store }, digest) => store.deleteBlob(digest)],
-    ['quarantined', ({ store }, digest) => store.quarantineBlob(digest, 'a test says so')],
+    ['quarantined', async ({ store }, digest) => store.quarantineBlob(digest, await identityOf(store, digest), 'a test says so')],
     ['committed once more', ({ store }, _, t) => commit(store, t, content(SIZE))],
   ]
   for (const [what, disturb] of disturbances) {
@@ -364,7 +399,7 @@ function recordContract(says: Says): void {
       assert.equal(await store.getRecord(record.digest), undefined)
       await store.putRecord(record)
       assert.deepEqual(await store.getRecord(record.digest), record)
-      assert.deepEqual(await listed(store.listRecords()), [record])
+      assert.deepEqual(await listedRecords(store), [record])
     })
   }
 
@@ -373,7 +408,7 @@ function recordContract(says: Says): void {
     const record = { ...rest, bytes, digest: digestOf(bytes, 'sha512') }
     await store.putRecord(record)
     assert.deepEqual(await store.getRecord(record.digest), record)
-    assert.deepEqual(await listed(store.listRecords()), [record])
+    assert.deepEqual(await listedRecords(store), [record])
     assert.equal(await store.getRecord(digestOf(bytes)), undefined)
   })
 
@@ -389,7 +424,7 @@ function recordContract(says: Says): void {
   says('a record that is put twice at once is there once', async ({ store }) => {
     const record = recordOf('quay.io/team/app:v1')
     await Promise.all([store.putRecord(record), store.putRecord(record), store.putRecord(record)])
-    assert.deepEqual(await listed(store.listRecords()), [record])
+    assert.deepEqual(await listedRecords(store), [record])
   })
 
   says('a deleted record is absent, and the others are not', async ({ store }) => {
@@ -399,7 +434,7 @@ function recordContract(says: Says): void {
     await store.deleteRecord(index.digest)
     await store.deleteRecord(recordOf('quay.io/team/none:v1').digest) // harmless
     assert.equal(await store.getRecord(index.digest), undefined)
-    assert.deepEqual(await listed(store.listRecords()), [image])
+    assert.deepEqual(await listedRecords(store), [image])
   })
 
   says('a record whose bytes do not hash to its name is quarantined instead of returned', async ({ store, quarantined }) => {
@@ -479,6 +514,11 @@ export async function listed<T>(values: AsyncIterable<T>): Promise<T[]> {
   return list
 }
 
+/** All records, without the times at which they were written. */
+export async function listedRecords(store: Store): Promise<ManifestRecord[]> {
+  return (await listed(store.listRecords())).map(({ writtenMs, ...record }) => record)
+}
+
 export async function blobBytes(store: Store, digest: Digest): Promise<Buffer> {
   const blob = await opened(store, digest)
   try {
@@ -492,6 +532,12 @@ async function opened(store: Store, digest: Digest): Promise<StoredBlob> {
   const blob = await store.openBlob(digest)
   assert.ok(blob !== undefined, `${digest} is absent`)
   return blob
+}
+
+export async function identityOf(store: Store, digest: Digest): Promise<string> {
+  const blob = await opened(store, digest)
+  blob.close()
+  return blob.identity
 }
 
 async function isVerified(store: Store, digest: Digest): Promise<boolean> {

@@ -7,7 +7,7 @@ import { OCI_INDEX } from '../../src/oci/media-type.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { content, listed, recordOf, refOf } from './contract.ts'
+import { content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
 import { isRoot, unprivileged } from './support/privileges.ts'
 
 const A64 = 'a'.repeat(64)
@@ -27,7 +27,7 @@ async function filledStore(t: TestContext): Promise<{ path: string; store: Direc
 }
 
 async function assertAllElseLoads(store: DirectoryStore): Promise<void> {
-  assert.deepEqual(await listed(store.listRecords()), [INDEX, IMAGE])
+  assert.deepEqual(await listedRecords(store), [INDEX, IMAGE])
   assert.deepEqual(await listed(store.listRefs()), [REF])
 }
 
@@ -204,7 +204,7 @@ test('A verified blob that belongs to another user is served, though it cannot b
   await chmod(path, 0o755)
   await writeFile(join(path, 'blobs', digest.slice(7)), content(10))
   await unprivileged(async () => {
-    await store.markVerified(digest)
+    await store.markVerified(digest, await identityOf(store, digest))
     const blob = await store.openBlob(digest)
     assert.equal(blob?.verified, false)
     blob?.close()

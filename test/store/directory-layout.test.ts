@@ -10,7 +10,7 @@ import { DirectoryStore } from '../../src/store/directory-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { blobBytes, content, listed, recordOf, refOf } from './contract.ts'
+import { blobBytes, content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
 
 process.env.TZ = 'Europe/Berlin'
 
@@ -47,7 +47,7 @@ for (const mode of [0o644, 0o600, 0o666, 0o464, 0o446, 0o755]) {
     const blob = await store.openBlob(digest)
     assert.equal(blob?.verified, false)
     blob?.close()
-    await store.markVerified(digest)
+    await store.markVerified(digest, await identityOf(store, digest))
     assert.equal((await stat(file)).mode & 0o7777, 0o444)
   })
 }
@@ -171,7 +171,7 @@ for (const [generation, records] of generations) {
     const digests = await Promise.all(records.map(([directory, imageUrl]) => writeGoRecord(path, directory, imageUrl, times)))
     const log = new MemoryLog()
     const store = await DirectoryStore.open(path, log)
-    const found = await listed(store.listRecords())
+    const found = await listedRecords(store)
     assert.deepEqual(found.map(({ imageUrl }) => imageUrl).sort(), records.map(([, imageUrl]) => imageUrl).sort())
     for (const record of found) {
       assert.ok(digests.includes(record.digest))
@@ -207,7 +207,7 @@ test('A store whose directories are deleted while it runs goes on storing', asyn
   await store.putRecord(recordOf('quay.io/team/app:v1'))
   await store.putRef(refOf('quay.io/team/app:v1'))
   assert.deepEqual(await blobBytes(store, digestOf(content(10))), content(10))
-  assert.deepEqual(await listed(store.listRecords()), [recordOf('quay.io/team/app:v1')])
+  assert.deepEqual(await listedRecords(store), [recordOf('quay.io/team/app:v1')])
   assert.deepEqual(await listed(store.listRefs()), [refOf('quay.io/team/app:v1')])
 })
 

@@ -11,9 +11,9 @@ import { DirectorySync, TEMPORARY_PREFIX, writeFileAtomically } from '../../src/
 import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { blobBytes, content, listed, recordOf, refOf } from './contract.ts'
+import { blobBytes, content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
 import { Gatekeeper, turns } from './support/gatekeeper.ts'
-import { watchFileSync, watchFsync } from './support/system-calls.ts'
+import { watchFsync } from './support/system-calls.ts'
 
 async function openStore(t: TestContext): Promise<{ path: string; store: DirectoryStore }> {
   const path = await temporaryDirectory(t)
@@ -41,12 +41,11 @@ test('A blob has its name only after its bytes are durable, and is committed onl
 test('A reference has its name only after its bytes are durable, and is put only after its name is', async (t) => {
   const { path, store } = await openStore(t)
   const steps: string[] = []
-  const note = (what: string) => {
+  watchFsync(t, (synced) => {
     const temporary = readdirSync(join(path, 'refs')).filter((name) => name.startsWith(TEMPORARY_PREFIX))
+    const what = basename(synced).startsWith(TEMPORARY_PREFIX) ? 'file' : synced.slice(path.length + 1)
     steps.push(`${what}: ${temporary.length === 0 ? 'named' : 'unnamed'}`)
-  }
-  watchFsync(t, (synced) => note(synced.slice(path.length + 1)))
-  await watchFileSync(t, () => note('file'))
+  })
   await store.putRef(refOf('quay.io/team/app:v1'))
   assert.deepEqual(steps, ['file: unnamed', 'refs: named'])
 })
@@ -60,7 +59,7 @@ test('A blob is marked as verified only after its bytes are durable', async (t) 
   watchFsync(t, (synced) => {
     syncs.push(`${synced.slice(path.length + 1)}: ${(statSync(file).mode & 0o777).toString(8)}`)
   })
-  await store.markVerified(digest)
+  await store.markVerified(digest, await identityOf(store, digest))
   assert.deepEqual(syncs, [`blobs/${digestFileName(digest)}: 644`])
 })
 
@@ -153,15 +152,15 @@ test('Many files that are written at once share the syncs of their directory', a
   })
   const directory = new DirectorySync(path)
   const names = Array.from({ length: 60 }, (_, index) => `file-${index}`)
-  await Promise.all(names.map((name) => writeFileAtomically(directory, name, name)))
+  await Promise.all(names.map((name) => writeFileAtomically(directory, name, Buffer.from(name), 0o644)))
   assert.deepEqual((await readdir(path)).sort(), names.toSorted())
   assert.ok(syncs < names.length, `${syncs} syncs for ${names.length} files`)
 })
 
 test('A file that cannot be put in place leaves nothing behind', async (t) => {
   const path = await temporaryDirectory(t)
-  await writeFileAtomically(new DirectorySync(join(path, 'made')), 'file', 'x') // the directory is made
-  await assert.rejects(writeFileAtomically(new DirectorySync(path), 'made', 'x'), { code: /EISDIR|ENOTEMPTY|EEXIST/ })
+  await writeFileAtomically(new DirectorySync(join(path, 'made')), 'file', Buffer.from('x'), 0o644) // the directory is made
+  await assert.rejects(writeFileAtomically(new DirectorySync(path), 'made', Buffer.from('x'), 0o644), { code: /EISDIR|ENOTEMPTY|EEXIST/ })
   assert.deepEqual(await readdir(path), ['made'])
 })
 
@@ -214,7 +213,7 @@ test('What a crashed write left behind does not count', async (t) => {
     await writeFile(join(path, directory, `${TEMPORARY_PREFIX}0123456789abcdef`), '{"type":')
   const log = new MemoryLog()
   const again = await DirectoryStore.open(path, log)
-  assert.deepEqual(await listed(again.listRecords()), [recordOf('quay.io/team/app:v1')])
+  assert.deepEqual(await listedRecords(again), [recordOf('quay.io/team/app:v1')])
   assert.deepEqual(await listed(again.listRefs()), [refOf('quay.io/team/app:v1')])
   assert.deepEqual(await listed(again.listBlobs()), [])
   assert.deepEqual(log.lines, [])

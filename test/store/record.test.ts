@@ -61,14 +61,21 @@ const types: readonly (readonly [string, number, string | undefined, 'fat' | 'im
   [OCI_ARTIFACT, 4, undefined, 'img'],
   ['application/vnd.example+json', 4, undefined, 'img'],
 ]
+const COPIES: Readonly<Record<string, string>> = {
+  [DOCKER_LIST]: `{"schemaVersion":2,"mediaType":"${DOCKER_LIST}","manifests":[]}`,
+  [DOCKER_MANIFEST]: `{"schemaVersion":2,"mediaType":"${DOCKER_MANIFEST}","config":{},"layers":[]}`,
+  [OCI_INDEX]: `{"schemaVersion":2,"mediaType":"${OCI_INDEX}","manifests":[]}`,
+  [OCI_MANIFEST]: `{"schemaVersion":2,"mediaType":"${OCI_MANIFEST}","config":{"mediaType":"","digest":"","size":0},"layers":[]}`,
+}
 for (const [mediaType, type, key, directory] of types) {
   test(`A manifest of ${mediaType} has type ${type}, lies in ${directory}/, and its parsed copy is under ${key ?? 'no key'}`, () => {
-    const record = recordWith({ mediaType, bytes: Buffer.from(`{ "schemaVersion": 2, "mediaType": "${mediaType}", "x": [1, "<&>"] }`) })
+    const json = JSON.stringify({ x: [1, '<&>'], config: {}, schemaVersion: 2, mediaType, layers: [], manifests: [] }, null, 2)
+    const record = recordWith({ mediaType, bytes: Buffer.from(json) })
     const text = encodeRecord(record)
     assert.equal(recordDirectory(mediaType), directory)
     assert.equal(JSON.parse(text).type, type)
     for (const [other, empty] of Object.entries(EMPTY_OBJECTS)) {
-      const wanted = other === key ? `{"schemaVersion":2,"mediaType":"${mediaType}","x":[1,"<&>"]}` : empty
+      const wanted = other === key ? COPIES[mediaType] : empty
       assert.ok(text.includes(`"${other}":${wanted}`), `${other} is not ${wanted}`)
     }
     const keys = [
@@ -176,6 +183,28 @@ for (const [what, json, wanted] of older) {
     assert.equal(record.digest, `sha256:${A64}`)
   })
 }
+
+test('The keys of a record are read in any case, as Go reads them; one that is spelled right counts most', () => {
+  const inAnyCase = GO_RECORD.replace(/"(type|digest|imageUrl|bytes|created|pulled)":/g, (key) =>
+    key.length % 2 === 0 ? key.toUpperCase() : key.toLowerCase(),
+  )
+  assert.notEqual(inAnyCase, GO_RECORD)
+  assert.deepEqual(decodeRecord(GO_NAME, inAnyCase, FILE_TIME_MS), decodeRecord(GO_NAME, GO_RECORD, FILE_TIME_MS))
+  const twice = GO_RECORD.replace('{', '{"IMAGEURL":"quay.io/a/b:1",')
+  assert.deepEqual(decodeRecord(GO_NAME, twice, FILE_TIME_MS), decodeRecord(GO_NAME, GO_RECORD, FILE_TIME_MS))
+})
+
+test('A record whose media type is empty has that of its number', () => {
+  const text = GO_RECORD.replace('{', '{"mediaType":"",')
+  assert.equal(decodeRecord(GO_NAME, text, FILE_TIME_MS).mediaType, OCI_MANIFEST)
+})
+
+test('What HTML or JavaScript could misread is escaped in a record, as Go does it', () => {
+  const bytes = Buffer.from('{"schemaVersion":2,"annotations":{"a":"<b>&\u2028\u2029\\u0000\u007f\u00e9"}}')
+  const text = encodeRecord(recordWith({ bytes }))
+  assert.match(text, /"annotations":\{"a":"\\u003cb\\u003e\\u0026\\u2028\\u2029\\u0000\x7fé"\}/)
+  assert.doesNotMatch(text, /[<>&\u2028\u2029]/)
+})
 
 test('What Go escapes in JSON is read as what it means', () => {
   const text = `{"type":3,"imageUrl":"quay.io\\u002fa/b:1","bytes":"${base64('{"x":"<&>\u2028"}')}"}`

@@ -7,6 +7,8 @@ export type AuthOptions = {
   readonly scheme: 'basic' | 'bearer' | 'both'
   /** user -> password */
   readonly users?: Readonly<Record<string, string>>
+  /** identity token -> user, for those who ask by POST */
+  readonly identityTokens?: Readonly<Record<string, string>>
   /** Whether the realm gives tokens to whoever asks without credentials. Default: only if there are no users. */
   readonly anonymous?: boolean
   /** URL of the realm, absolute. Default: `/token` of the server itself. */
@@ -57,12 +59,13 @@ export class FakeAuth {
 
   /** What the realm answers. */
   token(request: SeenRequest): Reply {
-    const user = this.#userOf(request.headers.authorization)
+    const { form } = request
+    const user = form === undefined ? this.#userOf(request.headers.authorization) : this.#userOfForm(form)
     if (user === 'wrong') return errorReply(401, 'UNAUTHORIZED', 'incorrect username or password')
     if (user === undefined && !this.#anonymous) return errorReply(401, 'UNAUTHORIZED', 'no anonymous tokens')
-    const scope = request.query.get('scope')
+    const scope = (form ?? request.query).get('scope')
     if (this.options.needsScope && scope === null) return errorReply(403, 'DENIED', 'no scope')
-    if (request.method !== 'GET') return reply(404)
+    if (request.method !== 'GET' && form === undefined) return reply(404)
     const token = `token-${randomUUID()}`
     this.#tokens.set(token, { scope: scope ?? '', user })
     const { tokenField = 'token', expiresInSeconds } = this.options
@@ -88,6 +91,11 @@ export class FakeAuth {
     if (!header?.startsWith('Basic ')) return undefined
     const [user = '', ...password] = Buffer.from(header.slice(6), 'base64').toString().split(':')
     return this.users[user] === password.join(':') ? user : 'wrong'
+  }
+
+  #userOfForm(form: URLSearchParams): string {
+    const { identityTokens = {} } = this.options
+    return (form.get('grant_type') === 'refresh_token' && identityTokens[form.get('refresh_token') ?? '']) || 'wrong'
   }
 
   #challenges(request: SeenRequest, ownOrigin: string): string[] {

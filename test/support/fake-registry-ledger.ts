@@ -17,6 +17,8 @@ export type SeenRequest = Target & {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
+  /** Of a POST. */
+  readonly form?: URLSearchParams
   /** As it was sent; undefined while the answer has not begun. */
   status: number | undefined
   /** Of the body, so far. */

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { parseRegistry, type Registry } from '../../src/oci/name.ts'
 import { type AuthOptions, FakeAuth } from './fake-registry-auth.ts'
@@ -150,10 +151,11 @@ export class FakeRegistry {
   }
 
   async #handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    req.resume()
     const socket = this.#sockets.get(req.socket.remotePort ?? 0)
     if (socket === undefined) return
-    const request = this.#read(req)
+    const form = req.method === 'POST' ? { form: new URLSearchParams(await text(req)) } : {}
+    req.resume()
+    const request = { ...this.#read(req), ...form }
     this.ledger.add(request)
     const reply = this.#answer(request)
     this.#faults.apply(reply, request)

@@ -1,48 +1,56 @@
 /** A store in memory, for tests of what lies above it. It passes the same contract as the real ones (`test/store/contract.ts`). */
 import { readFile, unlink } from 'node:fs/promises'
 import { type Digest, digestAlgorithm, digestOf } from '../../src/oci/digest.ts'
-import type { Available, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from '../../src/store/store.ts'
+import type { Available, ListedRecord, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from '../../src/store/store.ts'
 
-type MemoryBlob = { readonly bytes: Buffer; verified: boolean }
+type MemoryBlob = { readonly bytes: Buffer; verified: boolean; readonly identity: string }
 
 export class MemoryStore implements Store {
   readonly blobs = new Map<Digest, MemoryBlob>()
   readonly records = new Map<Digest, ManifestRecord>()
+  /** When records were written, as a test would have it; all others at the same time. */
+  readonly writtenMs = new Map<Digest, number>()
   readonly refs = new Map<string, RefRecord>()
   /** What was found damaged, and why. */
   readonly quarantine: { readonly digest: Digest; readonly bytes: Buffer; readonly why: string }[] = []
 
+  #puts = 0
+
   /** Puts bytes there as a person with `cp` would: unverified, under whatever name. */
   plantBlob(digest: Digest, bytes: Uint8Array): void {
-    this.blobs.set(digest, { bytes: Buffer.from(bytes), verified: false })
+    this.#put(digest, Buffer.from(bytes), false)
   }
 
   /** Puts verified bytes there, under their own name. */
   addBlob(bytes: Uint8Array): Digest {
     const digest = digestOf(bytes)
-    this.blobs.set(digest, { bytes: Buffer.from(bytes), verified: true })
+    this.#put(digest, Buffer.from(bytes), true)
     return digest
   }
 
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
     const blob = this.blobs.get(digest)
-    return blob === undefined ? undefined : new OpenBlob(blob.bytes, blob.verified)
+    return blob === undefined ? undefined : new OpenBlob(blob.bytes, blob.verified, blob.identity)
   }
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
     const bytes = await readFile(spoolPath)
     await unlink(spoolPath)
-    this.blobs.set(digest, { bytes, verified: true })
+    this.#put(digest, bytes, true)
   }
 
-  async markVerified(digest: Digest): Promise<void> {
-    const blob = this.blobs.get(digest)
-    if (blob !== undefined) blob.verified = true
+  async putBlob(digest: Digest, bytes: Uint8Array): Promise<void> {
+    this.#put(digest, Buffer.from(bytes), true)
   }
 
-  async quarantineBlob(digest: Digest, why: string): Promise<void> {
+  async markVerified(digest: Digest, identity: string): Promise<void> {
     const blob = this.blobs.get(digest)
-    if (blob === undefined) return
+    if (blob?.identity === identity) blob.verified = true
+  }
+
+  async quarantineBlob(digest: Digest, identity: string, why: string): Promise<void> {
+    const blob = this.blobs.get(digest)
+    if (blob?.identity !== identity) return
     this.blobs.delete(digest)
     this.quarantine.push({ digest, bytes: blob.bytes, why })
   }
@@ -73,8 +81,8 @@ export class MemoryStore implements Store {
     this.records.delete(digest)
   }
 
-  async *listRecords(): AsyncGenerator<ManifestRecord> {
-    yield* [...this.records.values()]
+  async *listRecords(): AsyncGenerator<ListedRecord> {
+    for (const record of [...this.records.values()]) yield { ...record, writtenMs: this.writtenMs.get(record.digest) ?? 0 }
   }
 
   async putRef(ref: RefRecord): Promise<void> {
@@ -92,6 +100,10 @@ export class MemoryStore implements Store {
   async *listRefs(): AsyncGenerator<RefRecord> {
     yield* [...this.refs.values()]
   }
+
+  #put(digest: Digest, bytes: Buffer, verified: boolean): void {
+    this.blobs.set(digest, { bytes, verified, identity: `${++this.#puts}` })
+  }
 }
 
 class OpenBlob implements StoredBlob {
@@ -100,6 +112,7 @@ class OpenBlob implements StoredBlob {
   constructor(
     private readonly bytes: Buffer,
     readonly verified: boolean,
+    readonly identity: string,
   ) {}
 
   get sizeBytes(): number {

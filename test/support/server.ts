@@ -62,7 +62,7 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
   const clock = options.clock ?? systemClock
   const viaName = 'ociregistry-under-test'
   let api: PullApi | undefined
-  const listener = new Listener({ handle: async (req, res) => api?.handle(req, res), clock, log })
+  const listener = new Listener({ handle: (req, res, note) => api?.handle(req, res, note), clock, log })
   const port = await listener.start('127.0.0.1', 0)
   const registries = typeof options.registries === 'function' ? options.registries(port) : (options.registries ?? [])
   const { allowUnconfigured = true, pullTimeoutMs = 5_000 } = options

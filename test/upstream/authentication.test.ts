@@ -195,7 +195,7 @@ test('a changed password file counts with the next request, for basic and for to
 
 type Denial = [title: string, auth: AuthOptions, credentials: RegistryConfig['auth'] | undefined, message: RegExp, schemes: string[]]
 const denials: Denial[] = [
-  ['basic, nothing configured', { scheme: 'basic', users: USERS }, undefined, /answered 401 and asks for basic; no credentials were sent: .*registries: \[\{name: "127\.0\.0\.1:\d+", auth: /, ['basic']],
+  ['basic, nothing configured', { scheme: 'basic', users: USERS }, undefined, /answered 401 and asks for basic; no credentials were sent: to pull with some, add auth: \{user: \.\.\., passwordFile: \.\.\.\} to its entry/, ['basic']],
   ['basic, wrong password', { scheme: 'basic', users: { ann: 'x' } }, ANN, /answered 401 .*the credentials of user 'ann' were sent: check user and password/, ['basic']],
   ['a realm that wants credentials', { scheme: 'bearer', users: USERS }, undefined, /its token realm http:\S+ answered 401 \(no anonymous tokens\); it was asked without credentials/, ['bearer']],
   ['a realm that refuses them', { scheme: 'bearer', users: { ann: 'x' } }, ANN, /its token realm http:\S+ answered 401 \(incorrect username or password\); it was asked for user 'ann'/, ['bearer']],

@@ -7,8 +7,10 @@ import type { buildConnector } from 'undici'
 import { type ConnectRules, makeConnector } from '../../src/upstream/connector.ts'
 import { UpstreamError } from '../../src/upstream/error.ts'
 import { Lookups } from '../../src/upstream/lookup.ts'
+import { Proxies } from '../../src/upstream/proxies.ts'
 import { Trust } from '../../src/upstream/trust.ts'
 import { ManualClock } from '../support/clock.ts'
+import { MemoryLog } from '../support/log.ts'
 
 const rules: ConnectRules = {
   tls: { system: true },
@@ -24,15 +26,18 @@ async function targets(hostname: string, resolved: string[], all = true): Promis
   const lookups = new Lookups({ resolve, clock: new ManualClock(), giveUpMs: 3_000 })
   let seen: LookupAddress[] | string = 'connected to the literal'
   const build = ({ lookup }: { lookup: LookupFunction }) => {
-    return (options: buildConnector.Options, callback: (error: Error | null, socket: null) => void) => {
-      if (resolved.length === 0) return callback(null, null)
+    return (options: buildConnector.Options, callback: (error: Error | null, socket: object | null) => void) => {
+      if (resolved.length === 0) return callback(null, {})
       lookup(options.hostname, { all }, (error, address, family) => {
         seen = error?.message ?? (Array.isArray(address) ? address : [{ address, family: family ?? 0 }])
-        callback(error, null)
+        callback(error, error === null ? {} : null)
       })
     }
   }
-  const connect = makeConnector(build as unknown as typeof buildConnector, rules, { trust: new Trust(), lookups, connectMs: 1_000 })
+  const clock = new ManualClock()
+  const trust = new Trust({ env: {}, clock, log: new MemoryLog() })
+  const parts = { trust, lookups, proxies: new Proxies({ exceptions: [] }), clock, connectMs: 1_000 }
+  const connect = makeConnector(build as unknown as typeof buildConnector, rules, parts)
   await new Promise<void>((done) => {
     connect({ hostname, protocol: 'http:', port: '80' }, (...[error]) => {
       if (error !== null) seen = error.message

@@ -1,13 +1,15 @@
 /** An `Upstreams` for a test: closed with it, with short budgets, its log at hand. */
 import type { TestContext } from 'node:test'
-import type { RegistryConfig, RegistryTls } from '../../src/config/config.ts'
+import type { RegistryAuth, RegistryConfig, RegistryTls } from '../../src/config/config.ts'
 import { systemClock } from '../../src/observe/clock.ts'
 import { parseRegistry, parseRepository, parseTag, type Repository, type Tag } from '../../src/oci/name.ts'
 import { Advice } from '../../src/upstream/advice.ts'
 import { assembleClient } from '../../src/upstream/assemble.ts'
 import { DEFAULT_BUDGETS } from '../../src/upstream/budgets.ts'
+import { CredentialSources } from '../../src/upstream/credential-sources.ts'
 import { Lookups, systemResolve } from '../../src/upstream/lookup.ts'
 import { peerRules } from '../../src/upstream/peer-rules.ts'
+import { Proxies } from '../../src/upstream/proxies.ts'
 import type { RegistryClient } from '../../src/upstream/registry-client.ts'
 import { Trust } from '../../src/upstream/trust.ts'
 import { Upstreams, type UpstreamsOptions } from '../../src/upstream/upstreams.ts'
@@ -32,7 +34,7 @@ export function entryOf(registry: FakeRegistry, { tls, ...overrides }: Overrides
   }
 }
 
-export function password(user: string, secret: string): NonNullable<RegistryConfig['auth']> {
+export function password(user: string, secret: string): Extract<RegistryAuth, { readonly user: string }> {
   return { user, password: { from: 'config', password: secret } }
 }
 
@@ -77,13 +79,15 @@ export function unconfiguredOnLoopback(
   env: Readonly<Record<string, string>> = {},
 ): { upstream: RegistryClient; log: MemoryLog } {
   const log = new MemoryLog()
-  const advice = new Advice(name, false, log)
   const config: RegistryConfig = { name, aliases: [], scheme: 'https', address: host, tls: { insecureSkipVerify: false } }
+  const advice = new Advice({ registry: config, configured: false, log, outdated: () => ({}) })
   const rules = peerRules(config, false, advice)
   const shared = {
     clock: systemClock,
     log,
-    trust: new Trust({ env }),
+    trust: new Trust({ env, clock: systemClock, log }),
+    proxies: new Proxies({ exceptions: [] }),
+    credentials: new CredentialSources({}, { env, clock: systemClock, log, budgets: DEFAULT_BUDGETS }),
     lookups: new Lookups({ resolve: systemResolve, clock: systemClock, giveUpMs: 3_000 }),
     budgets: DEFAULT_BUDGETS,
     env,

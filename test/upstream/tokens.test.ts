@@ -4,7 +4,13 @@ import type { Credentials } from '../../src/upstream/credentials.ts'
 import { type TokenQuestion, Tokens } from '../../src/upstream/tokens.ts'
 import { ManualClock } from '../support/clock.ts'
 
-const who = (identity: string): Credentials => ({ basic: `Basic ${identity}`, user: identity, identity })
+const who = (identity: string): Credentials => ({
+  basic: `Basic ${identity}`,
+  identityToken: undefined,
+  user: identity,
+  from: 'a file',
+  identity,
+})
 const question: TokenQuestion = {
   origin: 'https://r.example',
   realm: new URL('https://auth.example/token'),

@@ -21,15 +21,3 @@ export function watchFsync(t: TestContext, before: (path: string) => Promise<voi
     syncBuiltinESMExports()
   })
 }
-
-/** The same for the files of `fs/promises`, which have an fsync of their own. */
-export async function watchFileSync(t: TestContext, before: () => void): Promise<void> {
-  const file = await fs.promises.open('/dev/null')
-  const prototype = Object.getPrototypeOf(file) as typeof file
-  await file.close()
-  const { sync } = prototype
-  t.mock.method(prototype, 'sync', function (this: typeof file) {
-    before()
-    return sync.call(this)
-  })
-}
