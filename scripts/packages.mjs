@@ -6,10 +6,15 @@ import { delimiter, join } from 'node:path'
 /** What the end-to-end tests drive: command -> Debian package. @type {ReadonlyMap<string, string>} */
 export const packages = new Map([
   ['skopeo', 'skopeo'],
+  ['podman', 'podman'],
+  ['buildah', 'buildah'],
+  ['dockerd', 'docker.io'],
   ['containerd', 'containerd'],
   ['ctr', 'containerd'],
   ['docker-registry', 'docker-registry'],
+  ['openssl', 'openssl'],
   ['setpriv', 'util-linux'],
+  ['unshare', 'util-linux'],
 ])
 
 /** Where a command lies, or undefined; the system's directories count although a plain user's PATH may lack them. @param {string} command */

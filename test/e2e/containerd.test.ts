@@ -1,17 +1,17 @@
 /** containerd pulls through the server with every form of hosts.toml; every pull again with the upstream stopped. */
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { partOf } from './support/cleanup.ts'
 import { containerdRefused, type HostsForm, startContainerd, writeHosts } from './support/containerd.ts'
+import { type Pull, pullTwice, referenceOf } from './support/pulls.ts'
 import { lacks } from './support/requirements.ts'
-import { digestsOf, type RegistryName, type SeedName } from './support/seeds.ts'
+import { digestsOf } from './support/seeds.ts'
 import { openStage, type Stage } from './support/stage.ts'
 
 const skip = lacks('containerd', 'ctr', 'docker-registry', 'setpriv') || (await containerdRefused())
 
-type Pull = { readonly registry: RegistryName; readonly image: SeedName; readonly platform?: string }
+type ContainerdPull = Pull & { readonly platform?: string }
 
-const fromHub: Pull[] = [
+const fromHub: ContainerdPull[] = [
   { registry: 'docker.io', image: 'index', platform: 'linux/amd64' },
   { registry: 'docker.io', image: 'dockerList' },
   { registry: 'docker.io', image: 'dockerImage' },
@@ -19,7 +19,7 @@ const fromHub: Pull[] = [
 ]
 
 /** Forms whose hosts.toml stands for every registry. (containerd 1.6 itself refuses the image with a blob of no bytes.) */
-const fromAnywhere: Pull[] = [
+const fromAnywhere: ContainerdPull[] = [
   ...fromHub,
   { registry: 'quay.io', image: 'ociImage' },
   { registry: 'quay.io', image: 'largeManifest' },
@@ -29,7 +29,7 @@ const fromAnywhere: Pull[] = [
   { registry: 'docker.io', image: 'largeLayer' },
 ]
 
-const forms: [HostsForm, Pull[]][] = [
+const forms: [HostsForm, ContainerdPull[]][] = [
   ['_default', fromAnywhere],
   ['skip_verify on http', fromAnywhere.slice(0, 5)],
   ['override_path', fromHub],
@@ -37,27 +37,16 @@ const forms: [HostsForm, Pull[]][] = [
 ]
 
 /** A containerd that has nothing yet fetches one image, so that each byte comes through the server. */
-async function check(t: TestContext, stage: Stage, hosts: string, { registry, image, platform }: Pull): Promise<void> {
+async function check(t: TestContext, stage: Stage, hosts: string, pull: ContainerdPull): Promise<void> {
   const containerd = await startContainerd(t)
-  const seeded = stage.image(registry, image)
-  await containerd.fetch(`${registry}/${seeded.repository}:${seeded.tag}`, hosts, stage.outside.env, platform)
-  assert.deepEqual(await containerd.content(), digestsOf(seeded, platform?.split('/')[1]))
-  assert.deepEqual(stage.outside.attempts, [], 'containerd went around the mirror')
-}
-
-async function pulls(t: TestContext, stage: Stage, form: HostsForm, table: Pull[], when: string): Promise<void> {
-  const hosts = await writeHosts(stage.directory, form, stage.mirror)
-  for (const pull of table) {
-    const body = partOf(t, (t) => check(t, stage, hosts, pull))
-    await t.test(`${pull.image} of ${pull.registry}, ${when}`, body)
-  }
+  await containerd.fetch(referenceOf(stage, pull), hosts, stage.outside.env, pull.platform)
+  assert.deepEqual(await containerd.content(), digestsOf(stage.image(pull.registry, pull.image), pull.platform?.split('/')[1]))
 }
 
 for (const [form, table] of forms) {
   test(`ctr fetches through the mirror of its hosts.toml: ${form}`, { skip }, async (t) => {
     const stage = await openStage(t)
-    await pulls(t, stage, form, table, 'from the upstream')
-    await stage.stopUpstreams()
-    await pulls(t, stage, form, table, 'with the upstream stopped')
+    const hosts = await writeHosts(stage.directory, form, stage.mirror)
+    await pullTwice(t, stage, table, (t, pull) => check(t, stage, hosts, pull))
   })
 }

@@ -9,6 +9,7 @@ import { fileDigest } from './support/content-check.ts'
 import { until } from './support/poll.ts'
 import { freePort } from './support/ports.ts'
 import { type Running, run, start, succeed } from './support/processes.ts'
+import { readmeExample } from './support/readme.ts'
 import { testDirectory } from './support/run-directory.ts'
 
 /** What git has, or would have after `git add`: a file that .gitignore hides by mistake is missing here too. */
@@ -67,10 +68,12 @@ function killLeftover(output: string): void {
 test('a fresh clone serves after npm start, ends with it, and builds the same bytes as this one', async (t) => {
   const clone = await freshClone(t)
   const port = await freePort()
-  const npm = await npmStart(t, clone, port, ['serve', '--port', String(port)])
+  const [, args = ''] =
+    /^npm start -- (.*)$/m.exec(await readmeExample('sh', /^npm start -- serve --hello-world$/m, `127.0.0.1:${port}`)) ?? []
+  const npm = await npmStart(t, clone, port, [...args.split(' '), '--port', String(port)])
   if (typeof npm === 'string') return t.skip(npm)
-  const answer = await fetch(`http://127.0.0.1:${port}/v2/`)
-  assert.deepEqual([answer.status, await answer.text()], [200, '{}'])
+  const answer = await fetch(`http://127.0.0.1:${port}/v2/hello-world/tags/list`)
+  assert.deepEqual([answer.status, await answer.json()], [200, { name: 'library/hello-world', tags: ['latest'] }])
   await npm.stop('SIGTERM')
   await until('the server ends with npm', async () => (await fetch(`http://127.0.0.1:${port}/v2/`).catch(() => undefined)) === undefined)
 

@@ -1,24 +1,25 @@
 /** skopeo pulls through the server, named directly and as a mirror; every pull again with the upstream stopped. */
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { partOf } from './support/cleanup.ts'
+import { writeRegistriesConf } from './support/c-image.ts'
 import { openConnectLog } from './support/connect-log.ts'
 import { pushForeignImage } from './support/foreign-image.ts'
+import { imageDigestsOf, type Pull, pullTwice, referenceOf } from './support/pulls.ts'
 import { lacks } from './support/requirements.ts'
 import { testDirectory } from './support/run-directory.ts'
-import { digestsOf, type RegistryName, type SeedName } from './support/seeds.ts'
+import { digestsOf } from './support/seeds.ts'
 import { install } from './support/server.ts'
-import { skopeoCopy, writeRegistriesConf } from './support/skopeo.ts'
+import { skopeoCopy } from './support/skopeo.ts'
 import { openStage, type Stage } from './support/stage.ts'
 
 const skip = lacks('skopeo', 'docker-registry')
 
-type Pull = { readonly registry: RegistryName; readonly image: SeedName; readonly all?: boolean }
+type SkopeoPull = Pull & { readonly platforms?: 'all platforms' }
 
 /** Direct references cannot name a registry with a port: `:` is not in the grammar of a path. */
-const direct: Pull[] = [
-  { registry: 'docker.io', image: 'index', all: true },
-  { registry: 'docker.io', image: 'dockerList', all: true },
+const direct: SkopeoPull[] = [
+  { registry: 'docker.io', image: 'index', platforms: 'all platforms' },
+  { registry: 'docker.io', image: 'dockerList', platforms: 'all platforms' },
   { registry: 'docker.io', image: 'dockerImage' },
   { registry: 'docker.io', image: 'ociImage' },
   { registry: 'quay.io', image: 'index' },
@@ -29,8 +30,8 @@ const direct: Pull[] = [
   { registry: 'quay.io', image: 'fiveSegments' },
 ]
 
-const mirrored: Pull[] = [
-  { registry: 'docker.io', image: 'index', all: true },
+const mirrored: SkopeoPull[] = [
+  { registry: 'docker.io', image: 'index', platforms: 'all platforms' },
   { registry: 'docker.io', image: 'dockerList' },
   { registry: 'docker.io', image: 'dockerImage' },
   { registry: 'quay.io', image: 'ociImage' },
@@ -38,48 +39,28 @@ const mirrored: Pull[] = [
   { registry: 'quay.io', image: 'fiveSegments' },
 ]
 
-/** With one platform asked, skopeo keeps the image and not the index that named it. */
-function wanted(stage: Stage, { registry, image, all }: Pull): string[] {
-  const seeded = stage.image(registry, image)
-  const isIndex = seeded.images[0]?.manifest.digest !== seeded.manifest.digest
-  return all || !isIndex ? digestsOf(seeded) : digestsOf(seeded, 'amd64').filter((digest) => digest !== seeded.manifest.digest)
-}
-
-const nameOf = ({ registry, image, all }: Pull) => `${image} of ${registry}${all ? ', all platforms' : ''}`
-
-/** How one pull is made: `path` is registry, repository and tag. */
-type PullWith = (path: string, one: Pull) => Promise<string[]>
-
-async function check(stage: Stage, one: Pull, pull: PullWith): Promise<void> {
-  const { repository, tag } = stage.image(one.registry, one.image)
-  assert.deepEqual(await pull(`${one.registry}/${repository}:${tag}`, one), wanted(stage, one))
-  assert.deepEqual(stage.outside.attempts, [], 'skopeo went around the mirror')
-}
-
-async function pulls(t: TestContext, stage: Stage, when: string, table: Pull[], pull: PullWith): Promise<void> {
-  for (const one of table) {
-    const body = partOf(t, () => check(stage, one, pull))
-    await t.test(`${nameOf(one)}, ${when}`, body)
+/** Copies by `pull`, which gets the reference. With one platform asked, skopeo keeps the image and not the index that named it. */
+function copies(stage: Stage, pull: (reference: string, all: boolean) => Promise<string[]>) {
+  return async (_t: TestContext, one: SkopeoPull): Promise<void> => {
+    const all = one.platforms !== undefined
+    const wanted = all ? digestsOf(stage.image(one.registry, one.image)) : imageDigestsOf(stage, one)
+    assert.deepEqual(await pull(referenceOf(stage, one), all), wanted)
   }
 }
 
 test('skopeo copies an image named by registry and repository on the server', { skip }, async (t) => {
   const stage = await openStage(t)
   const { mirror, outside, directory } = stage
-  const pull: PullWith = (path, { all = false }) => skopeoCopy(`${mirror}/${path}`, { env: outside.env, directory, all })
-  await pulls(t, stage, 'from the upstream', direct, pull)
-  await stage.stopUpstreams()
-  await pulls(t, stage, 'with the upstream stopped', direct, pull)
+  const pull = (reference: string, all: boolean) => skopeoCopy(`${mirror}/${reference}`, { env: outside.env, directory, all })
+  await pullTwice(t, stage, direct, copies(stage, pull))
 })
 
 test('skopeo pulls every image through the mirror of its registries.conf', { skip }, async (t) => {
   const stage = await openStage(t)
   const { mirror, outside, directory } = stage
   const registriesConf = await writeRegistriesConf(directory, mirror)
-  const pull: PullWith = (path, { all = false }) => skopeoCopy(path, { env: outside.env, directory, all, registriesConf })
-  await pulls(t, stage, 'from the upstream', mirrored, pull)
-  await stage.stopUpstreams()
-  await pulls(t, stage, 'with the upstream stopped', mirrored, pull)
+  const pull = (reference: string, all: boolean) => skopeoCopy(reference, { env: outside.env, directory, all, registriesConf })
+  await pullTwice(t, stage, mirrored, copies(stage, pull))
 })
 
 test('skopeo gets a foreign layer from its own address, and everything else through the server', { skip }, async (t) => {

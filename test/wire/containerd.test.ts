@@ -4,8 +4,9 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { generatedBytes } from '../support/fake-registry-bytes.ts'
-import { cutAt } from '../support/fake-registry-faults.ts'
-import { entry, startServer, type TestServer } from '../support/server.ts'
+import { cutAt, hangAt } from '../support/fake-registry-faults.ts'
+import { Gate } from '../support/fake-registry-reply.ts'
+import { entry, eventually, startServer, type TestServer } from '../support/server.ts'
 import { assertBlob, assertError, assertManifest, HIT, MISS } from './answers.ts'
 
 const RESOLVE_ACCEPT = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, '*/*'].join(', ')
@@ -63,36 +64,74 @@ test('containerd pulls: HEAD of the tag, then everything by digest, blobs in par
   }
 })
 
-test('containerd 2.1+ fetches a layer in parallel ranges', async (t) => {
+for (const state of ['being downloaded', 'stored'] as const) {
+  for (const leaving of ['fin', 'rst'] as const) {
+    test(`containerd 2.1+ fetches a layer that is ${state} in parallel ranges, and leaves each in the middle (${leaving})`, async (t) => {
+      const { hub, server } = await start(t)
+      const { digest, bytes } = bigBlob(hub, 'parallel', 8 * MIB + 12_345)
+      const target = `/v2/library/alpine/blobs/${digest}?ns=docker.io`
+      const half = new Gate()
+      if (state === 'stored') {
+        assert.equal((await server.get(target)).status, 200)
+        await server.settled()
+      } else hub.fault({ match: { kind: 'blob' }, do: [hangAt(4 * MIB, half)] })
+      const buffer = MIB
+      // the first answer says how long the layer is; each of the others is asked for "the rest", of which one buffer is read
+      const open = async (from: number) => {
+        const connection = await server.connect()
+        connection.send({ target, headers: { range: `bytes=${from}-`, 'accept-encoding': ENCODINGS } })
+        const head = await connection.head()
+        const wanted = { ns: 'docker.io', cache: state === 'stored' ? HIT : from === 0 ? MISS : `${MISS}; collapsed` }
+        assertBlob({ ...head, body: bytes.subarray(from) }, { digest, bytes, part: [from, bytes.length - 1] }, wanted)
+        return connection
+      }
+      const first = await open(0)
+      const rest = await Promise.all([1, 3, 8].map(async (k) => ({ from: k * buffer, connection: await open(k * buffer) })))
+      half.open()
+      await Promise.all(
+        [{ from: 0, connection: first }, ...rest].map(async ({ from, connection }) => {
+          const body = await connection.take(Math.min(buffer, bytes.length - from))
+          assert(body.equals(bytes.subarray(from, from + buffer)), `the buffer from byte ${from}`)
+          connection.close(leaving)
+        }),
+      )
+      // the server is healthy, the download went on, and the upstream was asked once
+      await server.settled()
+      assertBlob(await server.get(target), { digest, bytes }, { ns: 'docker.io' })
+      assert.equal(hub.count({ kind: 'blob' }), 1)
+      assert.equal(hub.bytesSent(digest), bytes.length)
+      assert.deepEqual(problems(server), [])
+      await eventually('every buffer is back', () => server.buffers.lent === 0)
+    })
+  }
+}
+
+test('containerd 2.3 waits 30 s for headers: those of a range far ahead of a download come before its bytes', async (t) => {
   const { hub, server } = await start(t)
-  const { digest, bytes } = bigBlob(hub, 'parallel', 8 * MIB + 12_345)
+  const { digest, bytes } = bigBlob(hub, 'far ahead', 2 * MIB)
   const target = `/v2/library/alpine/blobs/${digest}?ns=docker.io`
-  const buffer = MIB
-  const first = await server.connect()
-  first.send({ target, headers: { range: 'bytes=0-', 'accept-encoding': ENCODINGS } })
-  const head = await first.head()
-  assertBlob({ ...head, body: bytes }, { digest, bytes, part: [0, bytes.length - 1] }, { ns: 'docker.io', cache: MISS })
-  const chunks = [1, 3, 8].map(async (k) => {
-    const connection = await server.connect()
-    connection.send({ target, headers: { range: `bytes=${k * buffer}-`, 'accept-encoding': ENCODINGS } })
-    const answer = await connection.head()
-    assert.equal(answer.status, 206) // containerd does not look: a 200 here would corrupt the layer
-    assert.equal(answer.header('content-range'), `bytes ${k * buffer}-${bytes.length - 1}/${bytes.length}`)
-    assert.equal(answer.header('content-length'), String(bytes.length - k * buffer))
-    const body = await connection.take(Math.min(buffer, bytes.length - k * buffer))
-    assert(body.equals(bytes.subarray(k * buffer, k * buffer + body.length)), `chunk ${k}`)
-    connection.close('rst') // it asked for the rest of the file, and wants one buffer of it
-  })
-  const body = await first.take(buffer)
-  assert(body.equals(bytes.subarray(0, buffer)))
-  first.close()
-  await Promise.all(chunks)
-  // the server is healthy, the fill went on, and the upstream was asked once
+  const little = new Gate()
+  hub.fault({ match: { kind: 'blob' }, do: [hangAt(1000, little)] })
+  const connection = await server.connect()
+  const from = MIB + 1
+  connection.send({ target, headers: { range: `bytes=${from}-` } })
+  const head = await connection.head() // the upstream has sent a thousand bytes, and waits
+  assertBlob({ ...head, body: bytes.subarray(from) }, { digest, bytes, part: [from, bytes.length - 1] }, { ns: 'docker.io', cache: MISS })
+  little.open()
+  const body = await connection.take(bytes.length - from)
+  assert(body.equals(bytes.subarray(from)))
+})
+
+test('containerd takes up an interrupted pull where it left off, also when the cache has nothing of the layer', async (t) => {
+  const { hub, server } = await start(t)
+  const { digest, bytes } = bigBlob(hub, 'taken up', MIB)
+  const target = `/v2/library/alpine/blobs/${digest}?ns=docker.io`
+  const part = [700_001, bytes.length - 1] as const
+  const resumed = await server.get(target, { range: 'bytes=700001-', 'accept-encoding': ENCODINGS })
+  assertBlob(resumed, { digest, bytes, part }, { ns: 'docker.io', cache: MISS })
   await server.settled()
-  assertBlob(await server.get(target), { digest, bytes }, { ns: 'docker.io' })
-  assert.equal(hub.count({ kind: 'blob' }), 1)
-  assert.equal(hub.bytesSent(digest), bytes.length)
-  assert.deepEqual(problems(server), [])
+  assertBlob(await server.get(target), { digest, bytes }, { ns: 'docker.io' }) // the whole is cached by now
+  assert.equal(hub.count(), 1)
 })
 
 test('containerd 2.1+ fetches an empty layer with bytes=0-', async (t) => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { digestOf } from '../../src/oci/digest.ts'
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { chunked, header } from '../support/fake-registry-faults.ts'
 import { entry, startServer, type TestServer } from '../support/server.ts'
-import { assertHeaders, assertManifest, HIT, MISS } from './answers.ts'
+import { assertBlob, assertHeaders, assertManifest, HIT, MISS } from './answers.ts'
 
 const ACCEPT =
   'application/vnd.docker.distribution.manifest.v1+json,application/vnd.docker.distribution.manifest.v1+prettyjws,' +
@@ -67,4 +68,36 @@ test('crane ls follows Link through every page, in the shape in which it asked',
     assert.deepEqual(seen, tags)
     assert.equal(pages, 3)
   }
+})
+
+test('crane pull: ping, manifest by tag, child and blobs, all by GET', async (t) => {
+  const { gcr, server } = await start(t)
+  const layer = Buffer.alloc(100_000, 'layer')
+  const image = gcr.addImage('org/app', undefined, { layers: [layer] })
+  const index = gcr.addIndex('org/app', '1', [{ digest: image.digest, platform: { os: 'linux', architecture: 'amd64' } }])
+  const indexBytes = gcr.content.manifest('org/app', index)?.bytes ?? Buffer.alloc(0)
+  const name = '/v2/gcr.io/org/app'
+  for (const cache of [MISS, HIT]) {
+    assert.equal((await server.get('/v2/')).status, 200)
+    const top = await server.get(`${name}/manifests/1`, { accept: ACCEPT })
+    assertManifest(top, { digest: index, mediaType: OCI_INDEX, bytes: indexBytes }, { cache })
+    const child = await server.get(`${name}/manifests/${image.digest}`, { accept: ACCEPT })
+    assertManifest(child, { ...image, mediaType: OCI_MANIFEST }, { cache })
+    const blob = await server.get(`${name}/blobs/${digestOf(layer)}`, { 'accept-encoding': 'gzip' })
+    assertBlob(blob, { digest: digestOf(layer), bytes: layer }, { cache })
+    await server.settled()
+  }
+  assert.equal(gcr.count(), 3)
+})
+
+test('crane gets referrers with a type without parameters, whatever the upstream says', async (t) => {
+  const { gcr, server } = await start(t)
+  const { digest } = gcr.addImage('org/app', '1')
+  const subject = { mediaType: OCI_MANIFEST, digest, size: 1 }
+  const signature = gcr.addImage('org/app', undefined, { fields: { subject, artifactType: 'application/signature' } })
+  gcr.fault({ match: { kind: 'referrers' }, do: [header('content-type', `${OCI_INDEX}; charset=utf-8`)] })
+  const response = await server.get(`/v2/gcr.io/org/app/referrers/${digest}`)
+  assert.equal(response.status, 200)
+  assertHeaders(response, { 'content-type': OCI_INDEX, 'content-length': String(response.body.length) }, { cache: MISS })
+  assert.equal((response.json() as { manifests: { digest: string }[] }).manifests[0]?.digest, signature.digest)
 })

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
-import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
+import { DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from '../support/fake-registry.ts'
-import type { Action } from '../support/fake-registry-faults.ts'
-import { reply } from '../support/fake-registry-reply.ts'
+import { type Action, hangAt } from '../support/fake-registry-faults.ts'
+import { Gate, reply } from '../support/fake-registry-reply.ts'
 import { entry, startServer, type TestServer } from '../support/server.ts'
 import { assertBlob, assertError, assertHeaders, assertManifest, HIT, MISS } from './answers.ts'
+
+const ACCEPT = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, OCI_ARTIFACT].join(', ')
 
 async function start(t: TestContext, options: FakeRegistryOptions = {}): Promise<{ ghcr: FakeRegistry; server: TestServer }> {
   const ghcr = await startFakeRegistry(t, options)
@@ -132,4 +134,49 @@ test('oras filters referrers by artifact type, and is told that they are filtere
     assert.deepEqual(digestsOf(none.json()), [])
     assert.equal(none.status, 200)
   }
+})
+
+test('oras pulls an artifact manifest, a kind that OCI has withdrawn and registries still hold', async (t) => {
+  const { ghcr, server } = await start(t)
+  const content = Buffer.from('a file')
+  const blobs = [{ mediaType: 'text/plain', digest: ghcr.addBlob(content), size: content.length }]
+  const bytes = Buffer.from(JSON.stringify({ mediaType: OCI_ARTIFACT, artifactType: 'application/x', blobs }))
+  const digest = ghcr.addManifest('org/thing', '1', bytes, OCI_ARTIFACT)
+  const manifest = { digest, mediaType: OCI_ARTIFACT, bytes }
+  assertManifest(await server.head('/v2/ghcr.io/org/thing/manifests/1', { accept: ACCEPT }), manifest, { method: 'HEAD', cache: MISS })
+  assertManifest(await server.get(`/v2/ghcr.io/org/thing/manifests/${digest}`, { accept: OCI_ARTIFACT }), manifest)
+  const blob = await server.get(`/v2/ghcr.io/org/thing/blobs/${blobs[0]?.digest}`)
+  assertBlob(blob, { digest: digestOf(content), bytes: content }, { cache: MISS })
+})
+
+test('oras gets the referrers of all pages of the upstream in one answer', async (t) => {
+  const { ghcr, server } = await start(t, { pageSize: 2 })
+  const { digest } = ghcr.addImage('org/app', '1')
+  const subject = { mediaType: OCI_MANIFEST, digest, size: 1 }
+  const signatures = ['a', 'b', 'c', 'd', 'e'].map((name) =>
+    ghcr.addImage('org/app', undefined, { fields: { subject, artifactType: `application/${name}` } }),
+  )
+  const response = await server.get(`/v2/ghcr.io/org/app/referrers/${digest}`)
+  assertHeaders(response, { 'content-type': OCI_INDEX, 'content-length': String(response.body.length) }, { cache: MISS })
+  const { manifests } = response.json() as { manifests: { digest: string }[] }
+  assert.deepEqual(
+    manifests.map((descriptor) => descriptor.digest),
+    signatures.map((signature) => signature.digest),
+  )
+})
+
+test('oras is promised ranges where a blob is whole as well, and gets them also while it is being downloaded', async (t) => {
+  const { ghcr, server } = await start(t)
+  const bytes = Buffer.alloc(400_000, 'promised')
+  const digest = ghcr.addBlob(bytes)
+  const target = `/v2/ghcr.io/org/app/blobs/${digest}`
+  const rest = new Gate()
+  ghcr.fault({ match: { kind: 'blob' }, do: [hangAt(200_000, rest)] })
+  const whole = await server.connect()
+  whole.send({ target })
+  assert.equal((await whole.head()).header('accept-ranges'), 'bytes')
+  const part = await server.get(target, { range: 'bytes=1000-99999' })
+  assertBlob(part, { digest, bytes, part: [1000, 99_999] }, { cache: `${MISS}; collapsed` })
+  rest.open()
+  assert((await whole.take(bytes.length)).equals(bytes))
 })

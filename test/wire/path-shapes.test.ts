@@ -12,12 +12,17 @@ const hub: Shape[] = [
   ['containerd hosts.toml, Docker 29, BuildKit', '/v2/library/alpine', 'docker.io'],
   ['regclient', '/v2/library/alpine', 'registry-1.docker.io'],
   ['a client with an old name', '/v2/library/alpine', 'index.docker.io'],
+  ['a client with the name of its web pages', '/v2/library/alpine', 'registry.hub.docker.com'],
+  ['a client with the name in another case', '/v2/library/alpine', 'Docker.IO'],
   ['podman, skopeo, crane, oras', '/v2/docker.io/library/alpine'],
+  ['skopeo with the name of the host', '/v2/registry-1.docker.io/library/alpine'],
+  ['kaniko --registry-map index.docker.io', '/v2/index.docker.io/library/alpine'],
   ['a person who leaves out library/', '/v2/docker.io/alpine'],
   ['containerd override_path, BuildKit with a path', '/v2/docker.io/library/alpine', 'docker.io'],
   ['regclient with a pathPrefix', '/v2/docker.io/library/alpine', 'registry-1.docker.io'],
   ['containerd without override_path', '/docker.io/v2/library/alpine', 'docker.io'],
   ['Docker registry-mirrors with a path', '/docker.io/v2/library/alpine'],
+  ['Docker 29 registry-mirrors with a path', '/registry-1.docker.io/v2/library/alpine', 'docker.io'],
   ['Docker registry-mirrors, kaniko', '/v2/library/alpine'],
 ]
 

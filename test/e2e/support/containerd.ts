@@ -98,6 +98,6 @@ export async function writeHosts(directory: string, form: HostsForm, mirror: str
   const { directory: registry, example, more = '' }: HostsFile = hostsForms[form]
   const hosts = join(directory, `hosts ${form}`.replaceAll(' ', '-'))
   await mkdir(join(hosts, registry), { recursive: true })
-  await writeFile(join(hosts, registry, 'hosts.toml'), (await readmeExample(example, mirror)) + more)
+  await writeFile(join(hosts, registry, 'hosts.toml'), (await readmeExample('toml', example, mirror)) + more)
   return hosts
 }

@@ -66,10 +66,25 @@ const recipes = {
     tag: '1',
     make: (seed) => image([randomLayer(seed, 300_000, 'application/vnd.oci.image.layer.v1.tar+zstd', zstdStored)]),
   },
+  fewMegabytes: {
+    repository: 'edge/app',
+    tag: '1',
+    make: (seed) => image([1, 2, 3].map((n) => randomLayer(`${seed} ${n}`, n * 1_000_000, oci.layer))),
+  },
   fiveSegments: { repository: 'a/b/c/d/e', tag: '1', make: plain },
 } satisfies Record<string, Recipe>
 
-const small: SeedName[] = ['index', 'dockerList', 'dockerImage', 'ociImage', 'emptyBlob', 'largeManifest', 'zstdLayer', 'fiveSegments']
+const small: SeedName[] = [
+  'index',
+  'dockerList',
+  'dockerImage',
+  'ociImage',
+  'emptyBlob',
+  'largeManifest',
+  'zstdLayer',
+  'fewMegabytes',
+  'fiveSegments',
+]
 
 /** Registries that clients name. The same names stand for other bytes in each, so that nobody can mix them up unseen. */
 const holdings = {

@@ -27,7 +27,11 @@ export type Installation = {
 }
 
 /** A registry as the configuration file names it, and where it lives. */
-export type Upstream = { readonly name: string; readonly url: string }
+export type Upstream = {
+  readonly name: string
+  readonly url: string /** PEM file with its authority. */
+  readonly caPath?: string | undefined
+}
 
 /** Program, configuration, an empty store and a port: everything but the running process. */
 export async function install(t: Cleanup, upstreams: readonly Upstream[]): Promise<Installation> {
@@ -35,7 +39,9 @@ export async function install(t: Cleanup, upstreams: readonly Upstream[]): Promi
   const directory = await testDirectory(t)
   const imagePath = join(directory, 'images')
   const configFile = join(directory, 'config.yaml')
-  const entries = upstreams.map(({ name, url }) => `  - name: ${name}\n    url: ${url}\n`)
+  const entries = upstreams.map(
+    ({ name, url, caPath }) => `  - name: ${name}\n    url: ${url}\n${caPath === undefined ? '' : `    tls: {ca: ${caPath}}\n`}`,
+  )
   await writeFile(configFile, `imagePath: ${imagePath}\nlogLevel: debug\nregistries:\n${entries.join('')}`)
   const port = await freePort()
   const mirror = `127.0.0.1:${port}`

@@ -1,9 +1,9 @@
 /** skopeo: copies into a `dir:`, which keeps every byte as it came. */
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { writePolicy } from './c-image.ts'
 import { contentOf } from './content-check.ts'
 import { succeed } from './processes.ts'
-import { readmeExample } from './readme.ts'
 import { commandPath } from './requirements.ts'
 
 export type SkopeoOptions = {
@@ -18,8 +18,7 @@ export type SkopeoOptions = {
 
 /** Copies `docker://<reference>` and answers with the digests of what it has then. Throws with skopeo's own words when it fails. */
 export async function skopeoCopy(reference: string, { env, directory, all = false, registriesConf }: SkopeoOptions): Promise<string[]> {
-  const policy = join(directory, 'policy.json')
-  await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
+  const policy = await writePolicy(directory)
   const copy = await mkdtemp(join(directory, 'skopeo-'))
   const args = [
     ...['--policy', policy, '--tmpdir', directory, '--override-os', 'linux', '--override-arch', 'amd64'],
@@ -28,13 +27,6 @@ export async function skopeoCopy(reference: string, { env, directory, all = fals
     ...(registriesConf === undefined ? ['--src-tls-verify=false'] : []),
     ...[`docker://${reference}`, `dir:${copy}`],
   ]
-  await succeed(commandPath('skopeo'), args, { env: { ...env, HOME: directory }, cwd: directory })
+  await succeed(commandPath('skopeo'), args, { env: { ...env, HOME: directory, XDG_RUNTIME_DIR: directory }, cwd: directory })
   return contentOf(copy, /^version$/)
-}
-
-/** Writes the README's registries.conf, which names docker.io and quay.io, for the server at `mirror` (`host:port`); answers with its path. */
-export async function writeRegistriesConf(directory: string, mirror: string): Promise<string> {
-  const path = join(directory, 'registries.conf')
-  await writeFile(path, await readmeExample(/^\[\[registry\]\]/, mirror))
-  return path
 }

@@ -1,5 +1,6 @@
 /** Everything an end-to-end pull needs, ready: seeded upstreams, the server in front of them, and the proxy that must stay empty. */
 import type { TestContext } from 'node:test'
+import type { Certificate } from '../../support/certificates.ts'
 import { type ConnectLog, openConnectLog } from './connect-log.ts'
 import { startDockerRegistry } from './docker-registry.ts'
 import type { Running } from './processes.ts'
@@ -20,14 +21,22 @@ export type Stage = Installation & {
   stopUpstreams(): Promise<void>
 }
 
-export async function openStage(t: TestContext): Promise<Stage> {
+/** How the upstreams speak TLS. */
+export type UpstreamTls = {
+  readonly certificate: Certificate
+  /** The authority that the server is configured to trust for them; undefined: the system's. */
+  readonly caPath?: string
+}
+
+/** @param tls undefined: the upstreams speak plain http */
+export async function openStage(t: TestContext, tls?: UpstreamTls): Promise<Stage> {
   const seeded = await seeds(t)
   const directory = await testDirectory(t)
   const outside = await openConnectLog(t)
-  const upstreams = await Promise.all(registryNames.map((name) => startDockerRegistry(t, seeded[name].storage)))
+  const upstreams = await Promise.all(registryNames.map((name) => startDockerRegistry(t, seeded[name].storage, tls?.certificate)))
   const installation = await install(
     t,
-    registryNames.map((name, i) => ({ name, url: upstreams[i]?.url ?? '' })),
+    registryNames.map((name, i) => ({ name, url: upstreams[i]?.url ?? '', caPath: tls?.caPath })),
   )
   const server = await installation.start()
   return {
