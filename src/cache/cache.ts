@@ -83,7 +83,7 @@ export class Cache {
     this.lists = new Lists({ catalog, catalogReady, manifests: this.manifests, upstreams, airGapped, checkMs: budgets.checkMs, clock, log })
     this.prefetch =
       settings.prefetch && !airGapped
-        ? new Prefetch({ catalog, store, fills: this.#fills, clock, log, completeWithinMs: budgets.completeWithinMs })
+        ? new Prefetch({ catalog, store, fills: this.#fills, smallBlobs, clock, log, completeWithinMs: budgets.completeWithinMs })
         : undefined
   }
 

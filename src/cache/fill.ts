@@ -18,7 +18,7 @@ import type { UpstreamBlob, UpstreamDirectory } from '../upstream/upstream.ts'
 import { troubleOf } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import { HELD_BACK_BYTES, Progress } from './progress.ts'
-import { receive } from './receive.ts'
+import { type HeldBytes, receive } from './receive.ts'
 import { type Source, Sources, sourceName } from './sources.ts'
 
 export type FillDeps = {
@@ -27,6 +27,8 @@ export type FillDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly budgets: Budgets
+  /** Shared by all fills. */
+  readonly held: HeldBytes
   /** Makes verified bytes part of the store; resolves when they are. */
   readonly publish: (digest: Digest, spool: Spool) => Promise<void>
 }
@@ -91,7 +93,12 @@ export class Fill {
    */
   async ready(source: Source): Promise<ReadableBlob> {
     const { clock, budgets } = this.#deps
-    const deadline = clock.monotonic() + budgets.firstByteMs
+    const over = new AbortController()
+    let late = false
+    void clock.sleep(budgets.firstByteMs, over.signal).then((slept) => {
+      late = slept
+      if (slept) this.#changes.ring()
+    })
     this.waiters++
     this.#asking++
     try {
@@ -99,12 +106,12 @@ export class Fill {
         const failure = this.#refused.get(sourceName(source)) ?? this.#failure
         if (failure !== undefined) throw failure
         if (this.#headersMayGo && this.#spool !== undefined) return this.#content(this.#spool)
-        const left = deadline - clock.monotonic()
-        if (left <= 0)
+        if (late)
           throw new UpstreamError('timeout', `${sourceName(source)} did not begin to send ${this.digest} within ${budgets.firstByteMs} ms`)
-        await this.#changeWithin(left)
+        await this.#changes.next
       }
     } finally {
+      over.abort(OVER)
       this.waiters--
       if (--this.#asking === 0) this.#changes.ring()
     }
@@ -214,7 +221,7 @@ export class Fill {
       }
       this.#stopping.signal.throwIfAborted()
       addAbortSignal(this.#stopping.signal, blob.body)
-      await receive(blob.body, accept, (chunks) => this.#write(spool, chunks))
+      await receive(blob.body, accept, (chunks) => this.#write(spool, chunks), this.#deps.held)
     } finally {
       blob.body.destroy()
     }
@@ -294,12 +301,6 @@ export class Fill {
         spool.release().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
       },
     }
-  }
-
-  async #changeWithin(ms: number): Promise<void> {
-    const waited = new AbortController()
-    await Promise.race([this.#changes.next, this.#deps.clock.sleep(ms, waited.signal)])
-    waited.abort(OVER)
   }
 
   #corrupt(source: Source, what: string): UpstreamError {

@@ -5,10 +5,11 @@ import type { Spool } from '../store/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 import { Fill, type FillDeps } from './fill.ts'
+import { HeldBytes } from './receive.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import type { Source } from './sources.ts'
 
-export type FillsDeps = Omit<FillDeps, 'publish'> & {
+export type FillsDeps = Omit<FillDeps, 'publish' | 'held'> & {
   readonly store: Store
   readonly catalog: Catalog
   readonly smallBlobs: SmallBlobs
@@ -20,6 +21,7 @@ type Priority = 'client' | 'background'
 export class Fills {
   readonly #deps: FillsDeps
   readonly #fills = new Map<Digest, Fill>()
+  readonly #held = new HeldBytes()
   readonly #queues: Readonly<Record<Priority, Set<Fill>>> = { client: new Set(), background: new Set() }
   readonly #running = new Map<Fill, Priority>()
   /** Verified, readable, on their way into the store. */
@@ -48,7 +50,7 @@ export class Fills {
       return { fill: known, joined: true }
     }
     const publish = (verified: Digest, spool: Spool) => this.#publish(verified, spool)
-    const fill = new Fill(digest, this.#deps.catalog.blobSize(digest, source.registry), { ...this.#deps, publish })
+    const fill = new Fill(digest, this.#deps.catalog.blobSize(digest, source.registry), { ...this.#deps, held: this.#held, publish })
     fill.addSource(source)
     fill.inBackground = priority === 'background'
     if (this.#stopped) fill.stop()

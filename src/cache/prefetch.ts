@@ -6,12 +6,14 @@ import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Fills } from './fills.ts'
+import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
 
 export type PrefetchDeps = {
   readonly catalog: Catalog
   readonly store: Store
   readonly fills: Fills
+  readonly smallBlobs: SmallBlobs
   readonly clock: Clock
   readonly log: Log
   readonly completeWithinMs: number
@@ -86,6 +88,7 @@ export class Prefetch {
   }
 
   async #isStored(digest: Digest): Promise<boolean> {
+    if (this.#deps.smallBlobs.get(digest) !== undefined) return true
     const blob = await this.#deps.store.openBlob(digest)
     blob?.close()
     return blob !== undefined

@@ -60,14 +60,13 @@ export class Publisher {
     const known = this.bytesAtHand(digest)
     if (known !== undefined) return known
     const record = await this.#deps.store.getRecord(digest)
-    if (record !== undefined) this.#recent.set(digest, record.bytes, record.bytes.byteLength)
-    return record?.bytes
+    return record === undefined ? undefined : this.#remember(digest, record.bytes)
   }
 
   /** Writes a record that the catalog has. If that fails the catalog forgets it again: it would be gone after a restart. */
   saveRecord(record: ManifestRecord): void {
     if (this.#unwritten.has(record.digest)) return
-    this.#recent.set(record.digest, record.bytes, record.bytes.byteLength)
+    this.#remember(record.digest, record.bytes)
     const written = this.#track(
       this.#limiter
         .run(() => this.#deps.store.putRecord(record))
@@ -99,6 +98,14 @@ export class Publisher {
       ref.pulledMs = now
       this.#touched.add(ref.reference)
     }
+  }
+
+  /** In memory of its own: small buffers share 8 KiB of Node's pool, and each would keep all of it. */
+  #remember(digest: Digest, bytes: Buffer): Buffer {
+    const own = Buffer.allocUnsafeSlow(bytes.byteLength)
+    own.set(bytes)
+    this.#recent.set(digest, own, own.byteLength)
+    return own
   }
 
   async #writeRef(reference: string): Promise<void> {

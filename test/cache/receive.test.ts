@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { receive } from '../../src/cache/receive.ts'
+import { HeldBytes, receive } from '../../src/cache/receive.ts'
 import { UpstreamError } from '../../src/upstream/error.ts'
 import { Gate } from '../support/scripted-upstream.ts'
 import { isKind, isSettled, later, turns } from './support.ts'
@@ -71,12 +71,38 @@ test('The network waits for a slow disk', async () => {
   const received = receive(source, all, disk.write)
   await turns(200)
   const waiting = sent
-  assert.ok(waiting < 2_000_000, `${waiting} bytes`)
+  assert.ok(waiting > 3_000_000 && waiting < 5_000_000, `${waiting} bytes`)
   await turns(200)
   assert.equal(sent, waiting)
   gate.open()
   await received
   assert.equal(disk.written.byteLength, 50_000_000)
+})
+
+test('Many networks that wait for a slow disk hold little each, and nothing when all is written or given up', async () => {
+  const gate = new Gate()
+  const held = new HeldBytes()
+  let fails = false
+  const sources = Array.from({ length: 40 }, () => {
+    let sent = 0
+    return new Readable({
+      read() {
+        sent += CHUNK.byteLength
+        this.push(sent > 6_000_000 ? null : CHUNK)
+      },
+    })
+  })
+  const write = async () => {
+    await gate.opened
+    fails = !fails
+    if (fails) assert.fail('ENOSPC')
+  }
+  const received = sources.map((source) => later(receive(source, all, write, held)))
+  await turns(300)
+  assert.ok(held.total > 32_000_000 && held.total < 60_000_000, `${held.total} bytes`)
+  gate.open()
+  await Promise.allSettled(received)
+  assert.equal(held.total, 0)
 })
 
 test('What was accepted before a failure of the network is written before it is told', async () => {

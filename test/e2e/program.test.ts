@@ -26,10 +26,14 @@ test('without arguments it prints help and ends well', async (t) => {
   assert.match(stdout, /serve/)
 })
 
-test('the file is executable, in strict mode, and sizes the thread pool above all other code', async (t) => {
+test('the file is executable, in strict mode, and sizes the thread pool and the young generation above all other code', async (t) => {
   const program = await installProgram(t)
-  const [shebang, strict, threads] = (await readFile(program, 'utf8')).split('\n')
-  assert.deepEqual([shebang, strict, threads], ['#!/usr/bin/env node', "'use strict'", "process.env.UV_THREADPOOL_SIZE ??= '16'"])
+  assert.deepEqual((await readFile(program, 'utf8')).split('\n').slice(0, 4), [
+    '#!/usr/bin/env node',
+    "'use strict'",
+    "process.env.UV_THREADPOOL_SIZE ??= '16'",
+    "require('node:v8').setFlagsFromString('--semi-space-growth-factor=1')",
+  ])
   assert.equal((await stat(program)).mode & 0o777, 0o755)
 })
 
