@@ -3,7 +3,6 @@ import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
-import { formatReference } from '../oci/reference.ts'
 import type { ReadableBlob, Store, StoredBlob } from '../store/store.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
@@ -164,5 +163,5 @@ export class Blobs {
 }
 
 function nameOf(source: Source, digest: Digest): string {
-  return formatReference({ ...source, digest })
+  return `${source.registry}/${source.repository}@${digest}`
 }

@@ -2,9 +2,8 @@
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'
-import type { Catalog, ManifestEntry } from './catalog.ts'
+import type { BlobUse, Catalog, ManifestEntry } from './catalog.ts'
 import type { Fills } from './fills.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
@@ -70,9 +69,10 @@ export class Prefetch {
     const supplier = { registry: entry.registry, repository: entry.repository }
     let missing = 0
     let started = 0
-    for (const { digest, foreign } of entry.blobs) {
+    for (const blob of entry.blobs) {
+      const { digest, foreign } = blob
       if (this.#stopped) return
-      if (foreign || (fills.of(digest) === undefined && (await this.#isStored(digest)))) continue
+      if (foreign || (fills.of(digest) === undefined && (await this.#isStored(blob)))) continue
       missing++
       const { fill, joined } = fills.start(digest, source, 'background')
       fill.addSource(supplier)
@@ -87,10 +87,11 @@ export class Prefetch {
       })
   }
 
-  async #isStored(digest: Digest): Promise<boolean> {
+  /** An older program leaves a download that was cut short under its final name: the length tells. */
+  async #isStored({ digest, sizeBytes }: BlobUse): Promise<boolean> {
     if (this.#deps.smallBlobs.get(digest) !== undefined) return true
     const blob = await this.#deps.store.openBlob(digest)
     blob?.close()
-    return blob !== undefined
+    return blob !== undefined && (blob.verified || blob.sizeBytes === sizeBytes)
   }
 }

@@ -31,9 +31,17 @@ export function banner({ config, version, buildDate, started, port, process }: B
   return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')
 }
 
-function contentOf({ helloWorld, imagePath, registries }: Config): string[] {
+function contentOf({ helloWorld, imagePath, registries, proxies: { http, https } }: Config): string[] {
   if (helloWorld) return ['Serving: docker.io/library/hello-world:latest, which is built in, and nothing else; no store, no registry']
-  return [`Store: ${resolve(imagePath)}`, `Registries: ${registries.map(describeRegistry).join(', ') || 'none configured'}`]
+  const proxies = [
+    https === undefined ? [] : `https through ${https.origin}`,
+    http === undefined ? [] : `http through ${http.origin}`,
+  ].flat()
+  return [
+    `Store: ${resolve(imagePath)}`,
+    `Registries: ${registries.map(describeRegistry).join(', ') || 'none configured'}`,
+    ...(proxies.length === 0 ? [] : [`Proxies: ${proxies.join(', ')}`]),
+  ]
 }
 
 /** An IPv6 address stands in brackets where a port follows. */

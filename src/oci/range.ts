@@ -10,7 +10,8 @@ export type RangeDecision = ByteRange | 'whole' | 'unsatisfiable'
  * `500-0` is unsatisfiable, as the OCI conformance suite demands; `bytes=0-` of an empty blob is whole, since containerd 2.1 fails on a 416 there.
  */
 export function decideRange(header: string | undefined, size: number): RangeDecision {
-  const match = /^bytes\s*=\s*(?:(\d+)-(\d*)|-(\d+))$/i.exec(header?.trim() ?? '')
+  if (header === undefined) return 'whole'
+  const match = /^bytes\s*=\s*(?:(\d+)-(\d*)|-(\d+))$/i.exec(header.trim())
   if (match === null) return 'whole'
   const [, first, last, suffix] = match
   if (first === undefined) {

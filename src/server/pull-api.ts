@@ -66,7 +66,8 @@ export class PullApi {
     try {
       const target = parseTarget(req.url ?? '/')
       route = findRoute(target.segments)
-      const onlyIfCached = /\bonly-if-cached\b/i.test(req.headers['cache-control'] ?? '')
+      const cacheControl = req.headers['cache-control']
+      const onlyIfCached = cacheControl !== undefined && /\bonly-if-cached\b/i.test(cacheControl)
       return this.#answer(route, { req, res, note, target, demand: { onlyIfCached }, headers })?.catch(fail)
     } catch (error) {
       fail(error)
@@ -258,13 +259,15 @@ export class PullApi {
 function headersOf({ headers, note }: Exchange, status: CacheStatus | undefined, ...more: HeaderList): HeaderList {
   note.cache = formatCacheStatus(status)
   const warning = status === undefined ? undefined : formatWarning(status)
-  if (warning !== undefined) more.push('warning', warning)
-  return headers.concat('cache-status', note.cache, more)
+  const all = [...headers, 'cache-status', note.cache, ...more]
+  if (warning !== undefined) all.push('warning', warning)
+  return all
 }
 
 function blobHeadersOf(exchange: Exchange, digest: Digest, status: CacheStatus): HeaderList {
-  const type = ['content-type', 'application/octet-stream', 'docker-content-digest', digest, 'etag', etagOf(digest)]
-  return headersOf(exchange, status, ...type, 'accept-ranges', 'bytes', 'cache-control', IMMUTABLE)
+  const headers = headersOf(exchange, status, 'content-type', 'application/octet-stream', 'docker-content-digest', digest)
+  headers.push('etag', etagOf(digest), 'accept-ranges', 'bytes', 'cache-control', IMMUTABLE)
+  return headers
 }
 
 /** @throws OciError 416 */

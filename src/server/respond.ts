@@ -11,9 +11,10 @@ const LINGER_MS = 5_000
  */
 export type HeaderList = string[]
 
-/** Sends a body whole; of a HEAD request its headers only. */
+/** Sends a body whole; of a HEAD request its headers only. @param headers get its length as well */
 export function writeBody(res: ServerResponse, status: number, headers: HeaderList, body: Uint8Array | string): void {
-  res.writeHead(status, [...headers, 'content-length', String(Buffer.byteLength(body))])
+  headers.push('content-length', String(Buffer.byteLength(body)))
+  res.writeHead(status, headers)
   if (res.req.method === 'HEAD') res.end()
   else res.end(body)
 }

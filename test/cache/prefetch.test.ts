@@ -1,5 +1,6 @@
 /** What was pulled once is complete: its layers are fetched behind the client's back, and no others. */
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import type { Cache } from '../../src/cache/cache.ts'
 import { type Digest, digestFileName } from '../../src/oci/digest.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -42,6 +43,22 @@ cacheTest(
     ground.hub().down('unreachable')
     const { blob } = await cache.blobs.open(layers[0] as Digest, source(), ANY)
     assert.ok((await new Reader(blob).done).equals(LAYERS[0] as Buffer))
+  },
+  ON,
+)
+
+cacheTest(
+  'A layer that an older program left cut short is fetched again, before somebody asks for it',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS })
+    const [cut, right] = layers as [Digest, Digest]
+    await writeFile(ground.blobPath(cut), (LAYERS[0] as Buffer).subarray(0, 1000))
+    await writeFile(ground.blobPath(right), LAYERS[1] as Buffer)
+    await pull(cache)
+    await until(async () => (await readFile(ground.blobPath(cut))).equals(LAYERS[0] as Buffer), 'it is whole')
+    await assertComplete(ground, [config, ...layers])
+    assert.ok(!blobCalls(ground).includes(right))
   },
   ON,
 )

@@ -48,6 +48,15 @@ test('The banner names the port that was free', async () => {
   assert.equal(io.err, banner(34567, { host: '[::1]', store: '/srv/x' }))
 })
 
+test('The banner names the proxies, without their passwords', async () => {
+  const io = new FakeIo()
+  io.env.HTTPS_PROXY = 'http://me:secret@proxy.example:3128'
+  io.env.HTTP_PROXY = 'plain.example'
+  await stopped(io)
+  assert.match(io.err, /^Registries: .*\nProxies: https through http:\/\/proxy\.example:3128, http through http:\/\/plain\.example$/m)
+  assert.ok(!io.err.includes('secret'))
+})
+
 test('The banner stays on its lines, whatever the command line holds', async () => {
   const io = new FakeIo()
   io.process.commandLine = 'ociregistry serve --log-file a\nb'

@@ -8,6 +8,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { formatLocalTime } from '../../src/store/record.ts'
 import { amd64, arm64, type Content, docker, type Image, image, index, oci, randomLayer } from '../e2e/support/image.ts'
 import { ManualClock } from '../support/clock.ts'
+import { exampleIn } from '../support/documents.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { DIRECTORIES, readAsOldProgram } from '../support/old-reader.ts'
@@ -19,43 +20,8 @@ process.env.TZ = 'Europe/Berlin'
 const SUMMER = new ManualClock(Date.UTC(2026, 6, 1, 22, 30, 5))
 const TIMES = { created: '2026-07-02T00:30:05', pulled: '2026-07-02T00:30:05' }
 
-/**
- * Goes back to 1.8, which knows no references: each record gets a tag that points at it now, and loses one that has moved on; then, what that
- * program does not start with is put aside.
- */
-const BACK_TO_1_8 = `
-node -e '
-  const { readdirSync, readFileSync, writeFileSync } = require("fs")
-  const files = (directory) => readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name)).map((name) => [name, directory + "/" + name])
-  const usable = (reference) => /^[^/]*[.][^/]*[/][^.@]*$/.test(reference.replace(/:[^:/]*$/, ""))
-  const tags = new Map()
-  for (const [, path] of files("refs")) {
-    const { reference, digest } = JSON.parse(readFileSync(path, "utf8"))
-    if (!reference.includes("@")) tags.set(reference, digest)
-  }
-  for (const [name, path] of [...files("fat"), ...files("img")]) {
-    const text = readFileSync(path, "utf8")
-    const { imageUrl } = JSON.parse(text)
-    if (imageUrl === undefined) continue
-    const own = imageUrl.replace(/^docker[.]io[/]([^/]+)$/, "docker.io/library/$1")
-    if (tags.get(own) === "sha256:" + name && usable(own)) continue
-    if (!own.includes("@") && !tags.has(own)) continue
-    const [now] = [...tags.keys()].filter((tag) => tags.get(tag) === "sha256:" + name && usable(tag))
-    const next = now ?? imageUrl.replace(/@.*$|:[^:/]+$/, "") + "@sha256:" + name
-    if (next !== imageUrl) writeFileSync(path, text.replace(JSON.stringify(imageUrl), JSON.stringify(next)))
-  }
-'
-mkdir -p aside
-find fat img -name 'sha512-*' -exec mv -t aside {} +
-grep -rlE '"imageUrl":"([^"/.]*/|[^"/]*/[^":@]*[.])|^[{]"type":4,' fat img | xargs -r mv -t aside
-`
-/** After that, on to 1.9 up to 1.17. */
-const ON_TO_1_9 = `
-mkdir -p lts
-grep -rlE '"imageUrl":"[^"]*:latest"' fat img | xargs -r mv -t lts
-find fat -type f -exec mv -t img {} +
-rmdir fat
-`
+const BACK_TO_1_8 = await exampleIn('docs/moving.md', 'sh', /^node -e '$/m)
+const ON_TO_1_9 = await exampleIn('docs/moving.md', 'sh', /^mkdir -p lts$/m)
 
 function sh(path: string, script: string): void {
   const { status, stderr } = spawnSync('sh', ['-c', script], { cwd: path, encoding: 'utf8', env: { PATH: process.env.PATH } })
