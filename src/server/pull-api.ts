@@ -51,16 +51,14 @@ const IMMUTABLE = 'max-age=31536000, immutable'
 
 export class PullApi {
   readonly #deps: PullApiDeps
-  readonly #via: string
 
   constructor(deps: PullApiDeps) {
     this.#deps = deps
-    this.#via = `1.1 ${deps.viaName}`
   }
 
   /** Answers one request, whatever happens: what is in memory, within this turn. Neither throws nor rejects. */
   handle(req: IncomingMessage, res: ServerResponse, note: Note): void | Promise<void> {
-    const headers: HeaderList = ['via', this.#via]
+    const headers: HeaderList = []
     let route: Route = { kind: 'unknown', underV2: false }
     const fail = (error: unknown) => this.#fail({ req, res, note, headers }, error, route)
     try {

@@ -65,8 +65,11 @@ test('the service knows its own names: ns of localhost and of its addresses coun
 })
 
 test('the service refuses its own Via, which differs from that of another instance', async (t) => {
-  const services = [await serve(t, { imagePath: await temporaryDirectory(t) }), await serve(t, { imagePath: await temporaryDirectory(t) })]
-  const vias = await Promise.all(services.map(async (service) => (await get(service, '/v2/')).header('via') ?? ''))
+  const hub = await startFakeRegistry(t)
+  const start = async () => serve(t, { imagePath: await temporaryDirectory(t), registries: [entry(hub, 'quay.io')] })
+  const services = [await start(), await start()]
+  for (const service of services) await get(service, '/v2/x/manifests/1?ns=quay.io')
+  const vias = hub.requests().map(({ headers }) => String(headers.via))
   assert.equal(new Set(vias).size, 2)
   for (const [i, service] of services.entries()) {
     for (const [j, via] of vias.entries()) assert.equal((await get(service, '/v2/', { headers: { via } })).status, i === j ? 403 : 200)
