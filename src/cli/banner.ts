@@ -31,7 +31,7 @@ export function banner({ config, version, buildDate, started, port, process }: B
   return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')
 }
 
-function contentOf({ helloWorld, imagePath, registries, proxies: { http, https } }: Config): string[] {
+function contentOf({ helloWorld, imagePath, registries, credsFile, dockerConfig, proxies: { http, https } }: Config): string[] {
   if (helloWorld) return ['Serving: docker.io/library/hello-world:latest, which is built in, and nothing else; no store, no registry']
   const proxies = [
     https === undefined ? [] : `https through ${https.origin}`,
@@ -40,6 +40,9 @@ function contentOf({ helloWorld, imagePath, registries, proxies: { http, https }
   return [
     `Store: ${resolve(imagePath)}`,
     `Registries: ${registries.map(describeRegistry).join(', ') || 'none configured'}`,
+    ...(credsFile === undefined && dockerConfig === undefined
+      ? []
+      : [`Credentials: ${[credsFile, dockerConfig].filter((file) => file !== undefined).join(', ')}`]),
     ...(proxies.length === 0 ? [] : [`Proxies: ${proxies.join(', ')}`]),
   ]
 }

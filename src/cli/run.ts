@@ -15,6 +15,7 @@ import { version } from './version.ts'
  */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
+    refuseComing(args)
     return await obey(parseCommandLine(args), io)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -34,6 +35,15 @@ function obey(line: CommandLine, io: Io): number | Promise<number> {
   if (command === undefined) return print(globalHelp(commands), io)
   refuseStrayWord(command, others)
   return command.run(line, io)
+}
+
+/** Commands of the program before this one, with flags that are not known here yet: to call those mistakes would lead nowhere. */
+function refuseComing(args: readonly string[]): void {
+  const word = args.find((arg, index) => !arg.startsWith('-') && !args[index - 1]?.startsWith('-'))
+  if (word === undefined || !['load', 'list', 'prune'].includes(word) || commands.some(({ name }) => name === word)) return
+  throw new ConfigError(
+    `${JSON.stringify(word)}: found a command that comes with a later version, want ${commands.map(({ name }) => name).join(', ')}`,
+  )
 }
 
 function print(text: string, io: Io): number {

@@ -31,7 +31,8 @@ export const OLDER_FLAGS: readonly OlderFlag[] = [
     value: 'always',
     is: {
       fate: 'later',
-      problem: 'a flag that comes with a later version, want it left out: a tag that is cached is served from the cache',
+      problem:
+        'a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
     },
   },
   {

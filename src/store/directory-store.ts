@@ -86,13 +86,14 @@ export class DirectoryStore implements Store {
     }
   }
 
+  /** One that cannot be read is as good as absent: it is fetched again, and put in its place. */
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
+    const path = this.#blobPath(digest)
     try {
-      const fd = await openFile(this.#blobPath(digest), 'r')
-      return await FileBlob.of(new SharedFile(fd))
+      return await FileBlob.of(new SharedFile(await openFile(path, 'r')))
     } catch (error) {
-      if (isMissing(error)) return undefined
-      throw error
+      if (!isMissing(error)) this.#leaveOut(path, error)
+      return undefined
     }
   }
 

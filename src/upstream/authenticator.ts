@@ -165,9 +165,10 @@ export class Authenticator {
   }
 
   #missingNote(at: URL): string {
-    const { registry, origin, advice } = this.#options
+    const { registry, origin, advice, credentials } = this.#options
     if (at.origin !== origin.origin) return `no credentials were sent: those of ${registry} are for ${origin.origin} only`
-    return `no credentials were sent: to pull with some, ${advice.write('auth: {user: ..., passwordFile: ...}')}`
+    const absence = credentials.absence === undefined ? '' : `${credentials.absence}; `
+    return `no credentials were sent: ${absence}to pull with some, ${advice.write('auth: {user: ..., passwordFile: ...}')}`
   }
 }
 

@@ -35,7 +35,8 @@ export class FileCredentials {
 
   /** What the file has for one registry. @param registry by the host that is asked, which alone gets to see it */
   of(registry: Registry): CredentialSource {
-    return { read: (repository, refused) => this.#find(registry, repository, refused) }
+    const absence = `${this.#options.path} has none for ${registry}`
+    return { absence, read: (repository, refused) => this.#find(registry, repository, refused) }
   }
 
   /** A helper that is named for the registry, else what stands in the file, else the store for all registries. */

@@ -20,6 +20,8 @@ export type Credentials = {
 }
 
 export interface CredentialSource {
+  /** For messages, where there are none: `creds.yaml has none for quay.io`. */
+  readonly absence?: string | undefined
   /**
    * @param refused what the registry has just refused: if others can be had, they are; if not, the same may come again
    * @returns undefined where there are none. @throws UpstreamError 'denied' or 'timeout' where they cannot be had
@@ -94,10 +96,12 @@ function withoutLineEnd(content: Buffer): string {
 
 /** Asks one source after the other, and takes the first credentials there are. */
 export class FirstOf implements CredentialSource {
+  readonly absence: string | undefined
   readonly #sources: readonly CredentialSource[]
 
   constructor(sources: readonly CredentialSource[]) {
     this.#sources = sources
+    this.absence = sources.flatMap(({ absence }) => absence ?? []).join(', ') || undefined
   }
 
   async read(repository: Repository, refused?: Credentials): Promise<Credentials | undefined> {

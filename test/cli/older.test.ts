@@ -72,11 +72,11 @@ const answers: [typed: string[], line: string][] = [
   ],
   [
     ['serve', '-t', ''],
-    '-t: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache',
+    '-t: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
   ],
   [
     ['serve', '--skip-tags', 'latest'],
-    '--skip-tags: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache',
+    '--skip-tags: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
   ],
   [['serve', '-m=false'], '-m: found a flag that comes with a later version, want it left out: manifests are always cached'],
   [

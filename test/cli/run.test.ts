@@ -50,7 +50,13 @@ const mistakes: [sentence: string, args: string[], line: string][] = [
     ['srve'],
     '"srve": found an unknown command, want serve (the nearest) or another of serve, version, help',
   ],
-  ['A command like no other is named with those that are there', ['list'], '"list": found an unknown command, want serve, version, help'],
+  ['A command like no other is named with those that are there', ['pull'], '"pull": found an unknown command, want serve, version, help'],
+  [
+    'A command of the program before this one comes later',
+    ['list'],
+    '"list": found a command that comes with a later version, want serve, version, help',
+  ],
+  ['So do its flags', ['load', '--image-file', 'x'], '"load": found a command that comes with a later version, want serve, version, help'],
   [
     'Help for an unknown command is a mistake',
     ['help', 'serv'],

@@ -182,6 +182,27 @@ test('A record that may not be read is left out, with a line in the log, and eve
   assert.deepEqual(await readdir(join(path, 'quarantine')), [])
 })
 
+test('A blob that may not be read is as good as absent, with a line in the log, and another may take its place', async (t) => {
+  const { path, store, log } = await filledStore(t)
+  const bytes = Buffer.from('as root copied it')
+  const file = join(path, 'blobs', digestOf(bytes).slice(7))
+  await writeFile(file, bytes, { mode: 0o600 })
+  await chmod(path, 0o755)
+  await unprivileged(async () => {
+    assert.equal(await store.openBlob(digestOf(bytes)), undefined)
+    assert.deepEqual(
+      log.lines.map(({ level, fields }) => [level, fields.file]),
+      [['error', file]],
+    )
+  })
+  await store.putBlob(digestOf(bytes), bytes)
+  await unprivileged(async () => {
+    const blob = await store.openBlob(digestOf(bytes))
+    assert.equal(blob?.verified, true)
+    blob?.close()
+  })
+})
+
 test('A damaged record that cannot be moved is left out, with a line in the log, and everything else still loads', async (t) => {
   const { path, store, log } = await filledStore(t)
   await chmod(path, 0o755)

@@ -122,6 +122,23 @@ test('A store of ours is listed and served whole by the Go program from 1.9 on, 
   )
 })
 
+test('Going back to 1.9 with a store that came from there, latest is where it has moved to, and nowhere else', async (t) => {
+  const before = single('quay.io/team/moved:latest', image([layer('before')]))
+  const after = single('quay.io/team/moved:latest', image([layer('after')]))
+  const path = await filled(t, [before, single('quay.io/team/app:1', image([layer('good')]))])
+  sh(path, BACK_TO_1_8)
+  sh(path, ON_TO_1_9)
+  await moveTag(t, path, after)
+  sh(path, BACK_TO_1_8)
+  sh(path, ON_TO_1_9)
+  const { served, rows } = readAsOldProgram(path, DIRECTORIES['1.9'])
+  assert.equal(served.get('quay.io/team/moved:latest'), after.manifest.digest.slice('sha256:'.length))
+  assert.deepEqual(
+    rows.filter(({ url }) => url.endsWith(':latest')).map(({ url }) => url),
+    ['quay.io/team/moved:latest'],
+  )
+})
+
 test('Going back, what the Go program does not start with is put aside, and a tag that has moved is where it is now', async (t) => {
   const before = single('quay.io/team/moved:latest', image([layer('before')]))
   const after = single('quay.io/team/moved:latest', image([layer('after')]))
