@@ -12,7 +12,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
-import { access, constants, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
@@ -31,23 +31,21 @@ import {
   statFile,
   syncFile,
 } from './file.ts'
+import { FileBlob, identityOf, identityOfFile, VERIFIED_MODE } from './file-blob.ts'
 import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory } from './record.ts'
-import type { Available, ListedRecord, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from './store.ts'
+import { type ReadSmallFile, readSmallFile, readSmallFileSync } from './small-file.ts'
+import type { ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
 
 const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as const
 const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
 
-const VERIFIED_MODE = 0o444
 const RECORD_MODE = 0o644
-const ANY_WRITE = 0o222
 /** More would keep libuv's threads from reading. */
 const BIG_SYNCS_AT_ONCE = 2
 /** Small files that are read before other work gets its turn. */
 const FILES_PER_TURN = 64
 /** More than nearly all records and references have. */
 const LISTED_AT_ONCE_BYTES = 64 * 1024
-/** More than any record has: a manifest of 4 MiB in base64, and its parsed copy. */
-const MAX_RECORD_BYTES = 64 * 1024 * 1024
 /** What is wrong with one file, and not with all: its permissions, what it is, or the disk under it. */
 const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO', 'ENXIO', 'ELOOP'])
 
@@ -245,49 +243,6 @@ export class DirectoryStore implements Store {
   }
 }
 
-class FileBlob implements StoredBlob {
-  private constructor(
-    private readonly file: SharedFile,
-    private readonly stats: fs.Stats,
-  ) {}
-
-  get sizeBytes(): number {
-    return this.stats.size
-  }
-
-  get verified(): boolean {
-    return (this.stats.mode & ANY_WRITE) === 0
-  }
-
-  get identity(): string {
-    return identityOf(this.stats)
-  }
-
-  /** Undefined if it is no regular file. */
-  static async of(file: SharedFile): Promise<FileBlob | undefined> {
-    let blob: FileBlob | undefined
-    try {
-      const stats = await statFile(file.fd)
-      if (stats.isFile()) blob = new FileBlob(file, stats)
-    } finally {
-      if (blob === undefined) await file.release()
-    }
-    return blob
-  }
-
-  read(start: number, end: number, buffers: ReadBuffers): AsyncIterable<Buffer> {
-    return this.file.read(start, end, buffers)
-  }
-
-  readWhen(start: number, end: number, buffers: ReadBuffers, available: Available): AsyncIterable<Buffer> {
-    return this.file.read(start, end, buffers, available)
-  }
-
-  close(): void {
-    this.file.release().catch(() => {}) // nothing was written: there is nothing to lose
-  }
-}
-
 /** As `mkdir -p`. Node's own `recursive` never returns where the parent exists but takes no directories, as /proc (seen with Node 20). */
 async function makeDirectory(path: string): Promise<void> {
   const parent = dirname(path)
@@ -297,50 +252,6 @@ async function makeDirectory(path: string): Promise<void> {
   } catch (error) {
     if (errorCode(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
   }
-}
-
-/** Not the time of the last change of any kind: marking a file as verified is such a change. */
-function identityOf({ dev, ino, size, mtimeMs }: fs.Stats): string {
-  return `${dev}:${ino}:${size}:${mtimeMs}`
-}
-
-/** Undefined for a file that is missing. */
-async function identityOfFile(path: string): Promise<string | undefined> {
-  try {
-    return identityOf(await stat(path))
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
-}
-
-type SmallFile = { readonly text: string; readonly timeMs: number }
-
-type ReadSmallFile = (path: string) => SmallFile | undefined | Promise<SmallFile | undefined>
-
-/** @param buffer larger than most of them: one descriptor and one read are two thirds of the cost of two look-ups of the path */
-function readSmallFileSync(path: string, buffer: Buffer): SmallFile | undefined {
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK) // which a named pipe does not hold up
-  try {
-    const stats = fs.fstatSync(fd)
-    if (!isSmallFile(stats)) return undefined
-    const length = stats.size < buffer.byteLength ? fs.readSync(fd, buffer, 0, buffer.byteLength, 0) : buffer.byteLength
-    const text = length < buffer.byteLength ? buffer.toString('utf8', 0, length) : fs.readFileSync(fd, 'utf8')
-    return { text, timeMs: stats.mtimeMs }
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-async function readSmallFile(path: string): Promise<SmallFile | undefined> {
-  const stats = await stat(path)
-  return isSmallFile(stats) ? { text: await readFile(path, 'utf8'), timeMs: stats.mtimeMs } : undefined
-}
-
-/** @throws RecordError for a file that is too large to be one of ours */
-function isSmallFile(stats: fs.Stats): boolean {
-  if (stats.isFile() && stats.size > MAX_RECORD_BYTES) throw new RecordError(`it has ${stats.size} bytes, more than any record`)
-  return stats.isFile()
 }
 
 /** Nothing where there is no such directory. */

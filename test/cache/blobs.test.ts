@@ -124,11 +124,13 @@ cacheTest(
     const { blobs } = await ground.start()
     const [running, queued] = [ground.hub().content.addBlob(SMALL), ground.hub().content.addBlob(BIG)]
     ground.hub().always('openBlob', NEVER)
-    const asked = [running, queued].map((digest) => later(blobs.open(digest, source(), ANY)))
+    const first = later(blobs.open(running, source(), ANY))
     await until(() => ground.hub().calls.length === 1, 'the first runs')
+    const second = later(blobs.open(queued, source(), ANY))
+    await settle()
     assert.deepEqual(await blobs.size(queued, source(), ANY), { sizeBytes: BIG.byteLength, status: MISS })
     await ground.clock.advance(20_000)
-    for (const one of asked) await assert.rejects(one, isKind('timeout'))
+    for (const one of [first, second]) await assert.rejects(one, isKind('timeout'))
   },
   { budgets: { fillsAtOnce: 1 } },
 )
