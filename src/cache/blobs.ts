@@ -43,7 +43,8 @@ export class Blobs {
   /** What `open` would answer, where it is in memory: so that it can be answered in this turn. */
   atHand(digest: Digest, source: Source): BlobAnswer | undefined {
     const kept = this.#deps.smallBlobs.get(digest)
-    return kept === undefined ? undefined : this.#hit(kept, source, digest)
+    if (kept === undefined || this.#deps.catalog.manifest(digest) !== undefined) return undefined
+    return this.#hit(kept, source, digest)
   }
 
   /** For GET. @throws OciError, UpstreamError */

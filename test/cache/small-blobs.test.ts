@@ -41,6 +41,18 @@ cacheTest('A small blob is at hand as soon as it was pulled and stored', async (
   assert.equal((await stat(ground.blobPath(digest))).mode & 0o777, 0o444)
 })
 
+cacheTest('What was pulled as a blob, and then turned out to be a manifest, is no blob any more, in memory neither', async (ground) => {
+  const { blobs, manifests } = await ground.start()
+  const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(SMALL), size: SMALL.byteLength }
+  const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [] }))
+  const digest = ground.hub().content.addManifest('some/app', '1', content)
+  await writeFile(ground.blobPath(digest), content, { mode: 0o444 })
+  assert.deepEqual((await blobs.open(digest, source(), CACHED)).blob.whole, content)
+  await manifests.get(ref('quay.io/some/app:1'), ANY, true)
+  assert.equal(blobs.atHand(digest, source()), undefined)
+  await assert.rejects(blobs.open(digest, source(), ANY), { name: 'OciError', status: 404, code: 'BLOB_UNKNOWN' })
+})
+
 cacheTest('A larger one is not remembered', async (ground) => {
   const { blobs } = await ground.start()
   const digest = digestOf(bytes('large', 64 * KIB + 1))
