@@ -1,10 +1,11 @@
 /** Which steps and which test files `npm test -- <arguments>` means. */
 
-const endToEnd = 'test/e2e/'
-const allSteps = ['types', 'lint', 'unit', 'e2e']
+/** The steps that run test files, and where those lie; what lies in no such directory is a unit test. */
+const directories = { faults: ['test/faults/'], e2e: ['test/e2e/', 'test/crash/'] }
+const allSteps = ['types', 'lint', 'unit', 'faults', 'e2e']
 
 /**
- * Arguments are names of steps (types, lint, unit, e2e), file patterns (a part of the path, or with `*`), and flags for node (`--test-name-pattern=...`).
+ * Arguments are names of steps (types, lint, unit, faults, e2e), file patterns (a part of the path, or with `*`), and flags for node (`--test-name-pattern=...`).
  * @param {readonly string[]} args
  * @param {readonly string[]} files every test file, relative to the root
  */
@@ -14,18 +15,29 @@ export function select(args, files) {
   const patterns = words.filter((word) => !allSteps.includes(word))
   const named = words.length === 0 ? allSteps : allSteps.filter((step) => words.includes(step))
   const chosen = files.filter((file) => {
-    const step = file.startsWith(endToEnd) ? 'e2e' : 'unit'
-    return named.includes(step) || patterns.some((pattern) => matches(file, pattern))
+    return named.includes(stepOf(file)) || patterns.some((pattern) => matches(file, pattern))
   })
   return {
     types: named.includes('types'),
     lint: named.includes('lint'),
-    unit: chosen.filter((file) => !file.startsWith(endToEnd)),
-    e2e: chosen.filter((file) => file.startsWith(endToEnd)),
+    unit: chosen.filter((file) => stepOf(file) === 'unit'),
+    faults: chosen.filter((file) => stepOf(file) === 'faults'),
+    e2e: chosen.filter((file) => stepOf(file) === 'e2e'),
     flags,
     /** Patterns that mean no file at all: a slip. */
     unknown: patterns.filter((pattern) => !files.some((file) => matches(file, pattern))),
   }
+}
+
+/** @param {string} file */
+function stepOf(file) {
+  if (isIn(file, directories.faults)) return 'faults'
+  return isIn(file, directories.e2e) ? 'e2e' : 'unit'
+}
+
+/** @param {string} file @param {readonly string[]} prefixes */
+function isIn(file, prefixes) {
+  return prefixes.some((prefix) => file.startsWith(prefix))
 }
 
 /** @param {string} file @param {string} pattern */

@@ -1,4 +1,4 @@
-/** `npm test`: installs what the tests need, then types, lint, unit tests, build and end-to-end tests; the last lines say what passed, failed and was skipped, and why. */
+/** `npm test`: installs what the tests need, then types, lint, unit tests, faults of upstreams, build and end-to-end tests; the last lines say what passed, failed and was skipped, and why. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ const requirePackages = (process.env.OCIREGISTRY_TEST_REQUIRE_PACKAGES ?? '') !=
 
 /** A file of tests that takes this long hangs; nothing comes near it. */
 const unitFileMs = 120_000
+/** All cells of the matrix are one file. */
+const faultsFileMs = 600_000
 const e2eFileMs = 300_000
 
 /** Node 20 knows no patterns in `--test`. */
@@ -27,15 +29,16 @@ function testFiles() {
 
 /** @param {string} temporary @param {readonly string[]} args @returns {Promise<boolean>} */
 async function runAll(temporary, args) {
-  const { types, lint, unit, e2e, flags, unknown } = select(args, testFiles())
+  const { types, lint, unit, faults, e2e, flags, unknown } = select(args, testFiles())
   if (unknown.length > 0) {
-    process.stderr.write(`no test file matches "${unknown.join('", "')}"; give types, lint, unit, e2e or a part of a path\n`)
+    process.stderr.write(`no test file matches "${unknown.join('", "')}"; give types, lint, unit, faults, e2e or a part of a path\n`)
     return false
   }
   const steps = new Steps(temporary)
   if (types) await steps.program('types', 'tsc', ['--noEmit'])
   if (lint) await steps.program('lint', 'biome', ['check', '.'])
   if (unit.length > 0) await steps.tests('unit tests', unit, [`--test-timeout=${unitFileMs}`, ...flags])
+  if (faults.length > 0) await steps.tests('faults', faults, [`--test-timeout=${faultsFileMs}`, ...flags])
   if (e2e.length > 0) {
     installPackages()
     const built = await steps.node('build', ['build.mjs'])

@@ -32,6 +32,7 @@ const COMPOSER = { file: 'server/service.ts', rooms: ['cache', 'store', 'upstrea
 const PACKAGES: Readonly<Record<string, { readonly room: string; readonly lazy: boolean }>> = {
   yaml: { room: 'config', lazy: false },
   undici: { room: 'upstream', lazy: true },
+  re2js: { room: 'config', lazy: true },
 }
 
 type Import = { readonly of: string; readonly how: 'value' | 'type' | 'lazy' }
@@ -122,6 +123,8 @@ const judged: [file: string, statement: string, allowed: boolean][] = [
   ['config/load.ts', "import type { LogLevel } from '../observe/log.ts'", true],
   ['config/load.ts', "import { parse } from 'yaml'", true],
   ['cli/config.ts', "import { parse } from 'yaml'", false],
+  ['config/expression.ts', "const { RE2JS } = await import('re2js')", true],
+  ['config/expression.ts', "import { RE2JS } from 're2js'", false],
   ['upstream/client.ts', "import type { Dispatcher } from 'undici'", true],
   ['upstream/client.ts', "const { Agent } = await import('undici')", true],
   ['upstream/client.ts', "let undici: typeof import('undici')", true],

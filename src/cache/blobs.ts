@@ -7,13 +7,15 @@ import type { ReadableBlob, Store, StoredBlob } from '../store/store.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
 import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS } from './answer.ts'
+import type { Budgets } from './budgets.ts'
 import type { Catalog } from './catalog.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
+import { blobName, type NegativeAnswers } from './negative.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
 import type { Verifications } from './verification.ts'
-import { within } from './within.ts'
+import { momentToRecover, within } from './within.ts'
 
 export type BlobAnswer = { readonly blob: ReadableBlob; readonly status: CacheStatus }
 export type BlobSizeAnswer = { readonly sizeBytes: number; readonly status: CacheStatus }
@@ -26,9 +28,10 @@ export type BlobsDeps = {
   readonly fills: Fills
   readonly verifications: Verifications
   readonly smallBlobs: SmallBlobs
+  readonly negative: NegativeAnswers
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
-  readonly firstByteMs: number
+  readonly budgets: Pick<Budgets, 'firstByteMs' | 'circuitMs'>
   readonly clock: Clock
   readonly log: Log
 }
@@ -78,6 +81,8 @@ export class Blobs {
     try {
       if (fill.verified) return this.#hit(await fill.ready(source), source, digest)
       return { blob: await fill.ready(source), status: joined ? COLLAPSED : MISS }
+    } catch (error) {
+      return this.#fail(digest, source, demand, error)
     } finally {
       fills.abandonIfQueued(fill)
     }
@@ -93,7 +98,7 @@ export class Blobs {
   }
 
   async #sizeUpstream(digest: Digest, source: Source, demand: Demand): Promise<BlobSizeAnswer> {
-    const { fills, upstreams, catalog, clock, firstByteMs } = this.#deps
+    const { fills, upstreams, catalog, clock, budgets } = this.#deps
     const fill = fills.of(digest)
     if (fill?.began === true) {
       if (!demand.onlyIfCached) fill.addSource(source)
@@ -105,7 +110,10 @@ export class Blobs {
     this.#mayAskUpstream(digest, source, demand)
     const upstream = upstreams.of(source.registry)
     const silence = `${sourceName(source)} did not say how long ${digest} is`
-    const sizeBytes = await within(clock, firstByteMs, silence, (signal) => upstream.blobSize(source.repository, digest, signal))
+    const sizeBytes = await within(clock, budgets.firstByteMs, silence, async (signal) => {
+      await momentToRecover(upstream, clock, budgets.circuitMs, signal)
+      return upstream.blobSize(source.repository, digest, signal)
+    }).catch((error: unknown) => this.#fail(digest, source, demand, error))
     const listed = catalog.blobSize(digest, source.registry)
     if (listed !== undefined && listed !== sizeBytes) {
       throw new UpstreamError('corrupt', `${source.registry} has ${sizeBytes} bytes for ${digest}, but its manifest says ${listed}`)
@@ -123,6 +131,10 @@ export class Blobs {
       if (fills.of(digest) !== undefined) return miss()
       const stored = await store.openBlob(digest)
       if (stored === undefined) return miss()
+      if (this.#deps.verifications.isDamaged(digest, stored)) {
+        stored.close()
+        return miss()
+      }
       const readable = await this.#trustworthy(digest, stored, source)
       if (readable !== undefined) return hit(readable)
     }
@@ -141,7 +153,7 @@ export class Blobs {
   async #remember(digest: Digest, stored: StoredBlob): Promise<ReadableBlob | undefined> {
     try {
       const kept = await this.#deps.smallBlobs.take(digest, stored)
-      if (kept === undefined) await this.#deps.store.quarantineBlob(digest, stored.identity, 'its bytes changed after they were verified')
+      if (kept === undefined) await this.#deps.verifications.setAside(digest, stored, 'its bytes changed after they were verified')
       return kept
     } finally {
       stored.close()
@@ -160,6 +172,13 @@ export class Blobs {
       throw new OciError(404, 'BLOB_UNKNOWN', `${nameOf(source, digest)} is not cached, and the server is air-gapped`)
     if (demand.onlyIfCached)
       throw new OciError(504, 'BLOB_UNKNOWN', `${nameOf(source, digest)} is not cached, and only-if-cached was asked for`)
+    this.#deps.negative.refuse(blobName(source, digest))
+  }
+
+  /** Where it is not there: remembered, unless that is what a download for others said, which knows nothing of this source. */
+  #fail(digest: Digest, source: Source, { onlyIfCached }: Demand, error: unknown): never {
+    if (!onlyIfCached) this.#deps.negative.note(blobName(source, digest), error)
+    throw error
   }
 }
 

@@ -6,8 +6,22 @@ export type Budgets = {
   readonly checkMs: number
   /** A source that takes longer to answer gives way to the next one. */
   readonly slowSourceMs: number
+  /** A source that sends less than `tricklingBytes` in this time gives way, too, where there is another. */
+  readonly tricklingMs: number
+  /** The pauses before the tries to continue a broken download: so many tries for each MiB of progress. */
+  readonly retryWaitsMs: readonly number[]
+  /** The longest pause that an upstream may ask for in the middle of a download. */
+  readonly retryAfterMs: number
+  /** How long a request for something that is not cached waits for an upstream whose circuit is open. */
+  readonly circuitMs: number
+  /** How long a reader that is too slow for a download that cannot be stored holds up the others. */
+  readonly laggardMs: number
   readonly fillsAtOnce: number
+  /** Of one registry: one that hangs must not keep the others waiting. */
+  readonly fillsOfOneRegistry: number
   readonly backgroundFillsAtOnce: number
+  /** What nobody came back for is cleared out of the spool. */
+  readonly spoolMs: number
   /** Verified blobs that wait to be published; more, and new fills wait. */
   readonly unpublishedFills: number
   /** How often access times are written. */
@@ -22,8 +36,15 @@ export function defaultBudgets(pullTimeoutMs: number): Budgets {
     firstByteMs: Math.min(pullTimeoutMs, 20_000),
     checkMs: 3_000,
     slowSourceMs: 3_000,
+    tricklingMs: 10_000,
+    retryWaitsMs: [250, 500, 1_000, 2_000, 4_000],
+    retryAfterMs: 20_000,
+    circuitMs: 800,
+    laggardMs: 10_000,
     fillsAtOnce: 64,
+    fillsOfOneRegistry: 48,
     backgroundFillsAtOnce: 6,
+    spoolMs: 7 * 24 * 3600_000,
     unpublishedFills: 256,
     accessTimesMs: 5 * 60_000,
     completeWithinMs: 7 * 24 * 3600_000,

@@ -1,4 +1,4 @@
-/** Fills the catalog from the store at start: records first, then references, then the references that older records name themselves. */
+/** Fills the catalog from the store, at start and when another process has written to it: records first, then references, then the references that older records name themselves. */
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { ManifestError, parseManifest } from '../oci/manifest.ts'
@@ -20,13 +20,21 @@ export async function loadCatalog(catalog: Catalog, store: Store, clock: Clock, 
   }
   for await (const ref of store.listRefs()) {
     const isThere = catalog.manifest(ref.digest) !== undefined
-    if (isThere) catalog.setRef(ref, BEFORE_ALL)
+    if (isThere) learn(catalog, ref)
     else log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
     if (isThere || !isYounger(named.get(ref.reference), ref)) named.delete(ref.reference)
   }
-  for (const { ref } of named.values()) catalog.setRef(ref, BEFORE_ALL)
+  for (const { ref } of named.values()) learn(catalog, ref)
   log.info(`loaded ${catalog.manifestCount} manifest(s) in ${Math.round(clock.monotonic() - began)} ms`)
   return catalog.manifestCount
+}
+
+/** What an upstream has said in this run stays, unless another process has asked one later. */
+function learn(catalog: Catalog, ref: RefRecord): void {
+  const known = catalog.ref(ref.reference)
+  const isLaterAnswer = known !== undefined && ref.checkedMs > known.checkedMs
+  const pulledMs = Math.max(ref.pulledMs, known?.pulledMs ?? 0)
+  catalog.setRef({ ...ref, pulledMs }, isLaterAnswer ? known.began : BEFORE_ALL)
 }
 
 /** Adds one record; false, with a line in the log, if its bytes are no manifest. */

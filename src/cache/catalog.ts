@@ -20,6 +20,8 @@ export type ManifestEntry = {
   readonly repository: Repository
   readonly createdMs: number
   readonly blobs: readonly BlobUse[]
+  /** What an index lists; empty otherwise. */
+  readonly manifests: readonly Digest[]
   /** An attestation's blobs are nobody's business until somebody asks for them. */
   readonly attestation: boolean
   readonly subject?: Digest
@@ -32,6 +34,9 @@ export type ManifestEntry = {
 type SizeClaim = { readonly sizeBytes: number; readonly registry: Registry; uses: number }
 
 export type RefEntry = { reference: string; digest: Digest; createdMs: number; pulledMs: number; checkedMs: number; began: number }
+
+/** One for all that list none. */
+const NONE: readonly Digest[] = []
 
 export class Catalog {
   readonly #manifests = new Map<Digest, ManifestEntry>()
@@ -77,6 +82,10 @@ export class Catalog {
   /** @param reference in canonical spelling */
   ref(reference: string): RefEntry | undefined {
     return this.#refs.get(reference)
+  }
+
+  refs(): Iterable<RefEntry> {
+    return this.#refs.values()
   }
 
   refsOf(digest: Digest): Iterable<RefEntry> {
@@ -135,6 +144,7 @@ export class Catalog {
       repository: this.#intern(record.repository),
       createdMs: record.createdMs,
       blobs: manifest.blobs.map(({ digest, sizeBytes, foreign }) => ({ digest: this.#intern(digest), sizeBytes, foreign })),
+      manifests: manifest.manifests.length === 0 ? NONE : manifest.manifests.map(({ digest }) => this.#intern(digest)),
       attestation: isAttestation(manifest),
       ...(subject === undefined ? {} : { subject: this.#intern(subject) }),
       ...(artifactType === undefined ? {} : { artifactType: this.#intern(artifactType) }),

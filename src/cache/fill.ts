@@ -1,89 +1,114 @@
 /**
  * A fill: one download of one blob, shared by every client that wants it.
  *
- * It goes through its sources in order and writes to the spool as bytes arrive, hashing them on the way. Readers follow at their own pace, up to the
- * held-back tail; their leaving stops nothing. When the digest is verified the tail goes out at once, and the blob is published behind their backs.
+ * It goes through its sources and writes to the spool as bytes arrive, hashing them on the way; what an earlier fill left there is hashed and continued.
+ * Readers follow at their own pace, up to the held-back tail; their leaving stops nothing. When the digest is verified the tail goes out at once, and
+ * the blob is published behind their backs.
  */
-import { createHash } from 'node:crypto'
 import { addAbortSignal } from 'node:stream'
 import { Changes } from '../async/changes.ts'
+import type { Limiter } from '../async/limiter.ts'
 import { OVER } from '../async/over.ts'
-import type { Clock } from '../observe/clock.ts'
-import type { Log } from '../observe/log.ts'
-import { type Digest, digestAlgorithm, digestFromHash } from '../oci/digest.ts'
-import { MemorySpool, type Spool, type SpoolDirectory } from '../store/spool.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Registry } from '../oci/name.ts'
+import { isSystemError } from '../store/space.ts'
 import type { ReadableBlob, ReadBuffers } from '../store/store.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
-import type { UpstreamBlob, UpstreamDirectory } from '../upstream/upstream.ts'
+import type { UpstreamBlob } from '../upstream/upstream.ts'
 import { troubleOf } from './answer.ts'
+import { Arrival } from './arrival.ts'
+import { Asking, type AskingDeps } from './asking.ts'
 import type { Budgets } from './budgets.ts'
-import { HELD_BACK_BYTES, Progress } from './progress.ts'
+import { FillSpool, type FillSpoolDeps } from './fill-spool.ts'
 import { type HeldBytes, receive } from './receive.ts'
-import { type Source, Sources, sourceName } from './sources.ts'
+import { type Source, sourceName } from './sources.ts'
 
-export type FillDeps = {
-  readonly upstreams: UpstreamDirectory
-  readonly spools: SpoolDirectory
-  readonly clock: Clock
-  readonly log: Log
-  readonly budgets: Budgets
-  /** Shared by all fills. */
-  readonly held: HeldBytes
-  /** Makes verified bytes part of the store; resolves when they are. */
-  readonly publish: (digest: Digest, spool: Spool) => Promise<void>
-}
+export type FillDeps = FillSpoolDeps &
+  AskingDeps & {
+    readonly budgets: Budgets
+    /** Shared by all fills. */
+    readonly held: HeldBytes
+    /** Hashing what lies in spools, which keeps a thread and a disk busy. */
+    readonly rehashes: Limiter
+    /** Makes verified bytes part of the store; resolves when they are. */
+    readonly publish: (fill: Fill, spool: FillSpool) => Promise<void>
+  }
 
 export class Fill {
   readonly #deps: FillDeps
-  readonly #sources = new Sources()
+  readonly #arrival: Arrival
+  readonly #asking: Asking
   readonly #refused = new Map<string, Error>()
+  /** Those that have begun to send it. */
+  readonly #senders = new Set<string>()
   readonly #changes = new Changes()
   readonly #stopping = new AbortController()
-  readonly #hash
-  readonly #progress = new Progress(() => this.#sizeBytes)
-  #spool: Spool | undefined
-  #sizeBytes: number | undefined
-  #accepted = 0
-  #asking = 0
+  #spool: FillSpool | undefined
+  #waitingForHeaders = 0
   #began = false
   #answered = false
+  /** Somebody may have read from it: it cannot begin again. */
+  #handedOut = false
   #failure: Error | undefined
   /** The last trouble that was logged: it need not be said twice. */
   #noted: Error | undefined
 
+  /** Where it was asked for first. */
+  readonly registry: Registry
+
   /** @param sizeBytes what a cached manifest says; undefined where none lists the blob */
   constructor(
     readonly digest: Digest,
+    source: Source,
     sizeBytes: number | undefined,
     deps: FillDeps,
   ) {
     this.#deps = deps
-    this.#sizeBytes = sizeBytes
-    this.#hash = createHash(digestAlgorithm(digest))
+    this.registry = source.registry
+    this.#arrival = new Arrival(digest, sizeBytes)
+    this.#asking = new Asking(digest, deps, this.#changes, this.#stopping.signal)
+    this.#asking.sources.add(source)
   }
 
   /** How many requests wait for its headers or read from it. */
   waiters = 0
   /** Whether it is worth finishing though nobody waits for it. */
   inBackground = false
+  /** How many fills of this blob were put off before, in the background, since the registry was in trouble. */
+  putOff = 0
 
   /** False while it is queued. */
   get began(): boolean {
     return this.#began
   }
 
-  /** From then on nobody may join it: it only clears its spool file away. */
-  get failed(): boolean {
-    return this.#failure !== undefined
+  /** Whether it waits for an upstream, and uses neither network nor disk. */
+  get isWaiting(): boolean {
+    return this.#asking.isWaiting
+  }
+
+  /** From then on nobody may join it: it has failed, or what cannot be stored of it has gone by. */
+  get isClosed(): boolean {
+    return this.#failure !== undefined || this.#spool?.isWhole === false
+  }
+
+  /** What it failed with, if it did. */
+  get failure(): Error | undefined {
+    return this.#failure
   }
 
   /** From then on it has all there is, and only its way into the store is left. */
   get verified(): boolean {
-    return this.#progress.verified
+    return this.#arrival.progress.verified
+  }
+
+  /** All that were brought, the first one first. */
+  get sources(): readonly Source[] {
+    return this.#asking.sources.all
   }
 
   addSource(source: Source): void {
-    if (this.#sources.add(source)) this.#changes.ring()
+    if (this.#asking.sources.add(source)) this.#changes.ring()
   }
 
   /**
@@ -100,7 +125,7 @@ export class Fill {
       if (slept) this.#changes.ring()
     })
     this.waiters++
-    this.#asking++
+    this.#waitingForHeaders++
     try {
       for (;;) {
         const failure = this.#refused.get(sourceName(source)) ?? this.#failure
@@ -113,26 +138,32 @@ export class Fill {
     } finally {
       over.abort(OVER)
       this.waiters--
-      if (--this.#asking === 0) this.#changes.ring()
+      if (--this.#waitingForHeaders === 0) this.#changes.ring()
+      this.#stopIfPointless()
     }
   }
 
-  /** Downloads, verifies and publishes. Never rejects: what goes wrong is told to whoever waits, and logged. */
-  async run(): Promise<void> {
+  /**
+   * Downloads, verifies and publishes. Never rejects: what goes wrong is told to whoever waits, and logged.
+   * @param before what may still hold the spool file of this digest
+   */
+  async run(before?: Promise<void>): Promise<void> {
     this.#began = true
     try {
       this.#stopping.signal.throwIfAborted()
-      const spool = this.#isSmall ? new MemorySpool(this.#sizeBytes ?? 0) : await this.#deps.spools.create(this.digest)
+      const about = () => ({ sizeBytes: this.#arrival.sizeBytes, sources: this.sources })
+      const spool = await FillSpool.open(this.digest, about, this.#deps, before)
       this.#spool = spool
       try {
-        await this.#download(spool)
-        this.#verify()
-        await this.#deps.publish(this.digest, spool)
+        await this.#fill(spool)
+        if (spool.isStored) await this.#deps.publish(this, spool)
+        else await spool.drop()
       } catch (error) {
+        if (isSystemError(error)) this.#deps.space.failed(error)
         this.#fail(error)
-        await spool.drop()
+        await (this.#arrival.isSuspect || this.verified || this.#arrival.progress.written === 0 ? spool.drop() : spool.keep())
       } finally {
-        while (this.#asking > 0) await this.#changes.next // who has just been told takes hold of the file first
+        while (this.#waitingForHeaders > 0) await this.#changes.next // who has just been told takes hold of the file first
         await spool.release()
       }
     } catch (error) {
@@ -141,136 +172,133 @@ export class Fill {
   }
 
   /** Ends it, running or queued: whoever waits is told at once. What is verified is published all the same. */
-  stop(): void {
-    this.#stopping.abort(new UpstreamError('unreachable', 'the server is stopping'))
+  stop(reason: Error = new UpstreamError('unreachable', 'the server is stopping')): void {
+    this.#stopping.abort(reason)
     this.#fail(this.#stopping.signal.reason)
   }
 
-  /** All of it is held back. */
-  get #isSmall(): boolean {
-    return this.#sizeBytes !== undefined && this.#sizeBytes <= HELD_BACK_BYTES
-  }
-
   get #headersMayGo(): boolean {
-    return this.#progress.verified || (this.#answered && this.#sizeBytes !== undefined && !this.#isSmall)
+    const { progress, sizeBytes, isSmall } = this.#arrival
+    return progress.verified || (this.#answered && sizeBytes !== undefined && !isSmall)
   }
 
-  async #download(spool: Spool): Promise<void> {
+  /** Until the right bytes are there. */
+  async #fill(spool: FillSpool): Promise<void> {
+    this.#stopIfPointless()
+    this.#stopping.signal.throwIfAborted()
+    if (spool.leftBytes > 0) await this.#takeUp(spool)
+    for (;;) {
+      if (!this.#arrival.isComplete) await this.#download(spool)
+      const error = this.#arrival.verify()
+      this.#changes.ring()
+      if (error === undefined) return
+      if (this.#handedOut || !this.#asking.sources.hasNext) throw error
+      this.#deps.log.warn('wrong bytes; beginning again with another source', { digest: this.digest, error })
+      await this.#startOver(spool)
+    }
+  }
+
+  /** Goes on from what an earlier fill left, once it is hashed. */
+  async #takeUp(spool: FillSpool): Promise<void> {
+    const { log, rehashes } = this.#deps
+    const { signal } = this.#stopping
+    if (!this.#arrival.fits(spool)) return this.#startOver(spool)
+    try {
+      await rehashes.run(() => this.#arrival.takeUp(spool, signal))
+      log.info('continuing an earlier download', { digest: this.digest, written: spool.leftBytes })
+    } catch (error) {
+      signal.throwIfAborted()
+      log.warn('could not read what an earlier download left; beginning again', { digest: this.digest, error })
+      await this.#startOver(spool)
+    }
+  }
+
+  async #startOver(spool: FillSpool): Promise<void> {
+    this.#answered = false
+    this.#arrival.startOver()
+    await spool.startOver()
+  }
+
+  async #download(spool: FillSpool): Promise<void> {
     let refusal: Error | undefined
     let trouble: Error | undefined
-    for (let source = this.#sources.next(); source !== undefined; source = this.#sources.next()) {
+    for (;;) {
+      const source = await this.#asking.next(this.#arrival.acceptedBytes, trouble)
+      if (source === undefined) throw trouble ?? refusal ?? new UpstreamError('unreachable', `no source is left for ${this.digest}`)
       try {
-        const blob = await this.#open(source)
-        if (blob === undefined) continue
-        await this.#receive(blob, spool, source)
-        return
+        const blob = await this.#asking.open(source, this.#arrival.progress.written)
+        if (blob !== undefined && (await this.#receive(blob, spool, source))) return
       } catch (error) {
         this.#stopping.signal.throwIfAborted()
         const kind = troubleOf(error)
         if (kind === undefined) throw error
-        this.#noteTrouble(source, kind, error as Error)
-        if (isRefusal(kind)) refusal = error as Error
+        const isSender = this.#senders.has(sourceName(source))
+        this.#noteTrouble(source, kind, error as Error, isSender)
+        if (this.#arrival.isComplete) return
+        if (isRefusal(kind) && !isSender) refusal = error as Error
         else trouble = error as Error
-        if (kind !== 'corrupt' && this.#hasEveryByte) return
+        if (isSender && kind !== 'corrupt') this.#asking.sources.brokeOff(source)
       }
     }
-    throw trouble ?? refusal ?? new UpstreamError('unreachable', `no source is left for ${this.digest}`)
   }
 
-  /** A connection may break after the last byte, before it says that this was the last one. */
-  get #hasEveryByte(): boolean {
-    return this.#accepted > 0 && this.#accepted === this.#sizeBytes
-  }
-
-  /** Asks a source for what is missing; undefined if it was slow to answer and another one waits. */
-  async #open(source: Source): Promise<UpstreamBlob | undefined> {
-    const giveUp = new AbortController()
-    const signal = AbortSignal.any([giveUp.signal, this.#stopping.signal])
-    const opening = this.#deps.upstreams.of(source.registry).openBlob(source.repository, this.digest, this.#progress.written, signal)
-    const patience = new AbortController()
-    const first = await Promise.race([opening, this.#slowAndReplaceable(patience.signal)]).finally(() => patience.abort(OVER))
-    if (first !== 'replace') return first
-    giveUp.abort()
-    this.#sources.putBack(source)
-    opening.then(
-      (late) => late.body.destroy(),
-      () => {}, // it was given up: its error is the one that giving up made
-    )
-    return undefined
-  }
-
-  /** Resolves when the source being asked has been slow and a fresh one waits; never where none comes. */
-  async #slowAndReplaceable(signal: AbortSignal): Promise<'replace'> {
-    const slow = await this.#deps.clock.sleep(this.#deps.budgets.slowSourceMs, signal)
-    if (!slow) return new Promise(() => {}) // it answered: nobody waits for this any more
-    while (!this.#sources.hasFresh) await this.#changes.next
-    return 'replace'
-  }
-
-  async #receive(blob: UpstreamBlob, spool: Spool, source: Source): Promise<void> {
+  /** False if it has to be asked again from the start. */
+  async #receive(blob: UpstreamBlob, spool: FillSpool, source: Source): Promise<boolean> {
+    const arrival = this.#arrival
     try {
-      this.#learnSize(blob, source)
-      let skip = this.#progress.written - blob.start
-      if (skip < 0) throw this.#corrupt(source, `it answered from byte ${blob.start} where ${this.#progress.written} was asked for`)
+      if (!this.#handedOut && arrival.contradictsNote(blob.sizeBytes)) {
+        this.#asking.sources.putBack(source)
+        await this.#startOver(spool)
+        return false
+      }
+      arrival.learnSize(blob.sizeBytes, source)
+      let skip = arrival.progress.written - blob.start
+      if (skip < 0) throw arrival.wrong(source, `it answered from byte ${blob.start} where ${arrival.progress.written} was asked for`)
+      if (arrival.sizeBytes !== undefined) await spool.expect(arrival.sizeBytes)
+      this.#senders.add(sourceName(source))
       this.#answered = true
       this.#changes.ring()
       const accept = (chunk: Buffer) => {
         const known = Math.min(skip, chunk.byteLength)
         skip -= known
-        return this.#accept(chunk.subarray(known), source)
+        return arrival.accept(chunk.subarray(known), source)
       }
       this.#stopping.signal.throwIfAborted()
       addAbortSignal(this.#stopping.signal, blob.body)
-      await receive(blob.body, accept, (chunks) => this.#write(spool, chunks), this.#deps.held)
+      const over = new AbortController()
+      void this.#asking.breakOffTrickle(blob, source, () => arrival.acceptedBytes, over.signal)
+      await receive(blob.body, accept, (chunks) => this.#write(spool, chunks), this.#deps.held).finally(() => over.abort(OVER))
     } finally {
       blob.body.destroy()
     }
-    this.#sizeBytes ??= this.#accepted
-    if (this.#accepted < this.#sizeBytes) {
-      throw new UpstreamError(
-        'unreachable',
-        `${sourceName(source)} ended ${this.digest} after ${this.#accepted} of ${this.#sizeBytes} bytes`,
-      )
-    }
+    arrival.end(source)
+    return true
   }
 
-  #learnSize(blob: UpstreamBlob, source: Source): void {
-    if (blob.sizeBytes === undefined) return
-    this.#sizeBytes ??= blob.sizeBytes
-    if (this.#sizeBytes !== blob.sizeBytes) throw this.#corrupt(source, `it has ${blob.sizeBytes} bytes there, expected ${this.#sizeBytes}`)
+  async #write(spool: FillSpool, chunks: readonly Buffer[]): Promise<void> {
+    await spool.write(chunks, this.#arrival.progress.written)
+    this.#arrival.progress.advance(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0))
+    this.#stopIfPointless()
+    if (!spool.isStored) await spool.room()
   }
 
-  #accept(chunk: Buffer, source: Source): Buffer {
-    if (this.#sizeBytes !== undefined && this.#accepted + chunk.byteLength > this.#sizeBytes) {
-      throw this.#corrupt(source, `more than its ${this.#sizeBytes} bytes came`)
-    }
-    this.#accepted += chunk.byteLength
-    this.#hash.update(chunk)
-    return chunk
+  /** What nobody wants and cannot be stored need not come. */
+  #stopIfPointless(): void {
+    if (this.#spool?.isStored !== false || this.waiters > 0 || this.verified || this.#failure !== undefined) return
+    this.stop(new Error(`nobody waits for ${this.digest}, and it cannot be stored`))
   }
 
-  async #write(spool: Spool, chunks: readonly Buffer[]): Promise<void> {
-    await spool.write(chunks, this.#progress.written)
-    this.#progress.advance(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0))
-  }
-
-  #verify(): void {
-    const found = digestFromHash(digestAlgorithm(this.digest), this.#hash.digest('hex'))
-    if (found !== this.digest)
-      throw new UpstreamError('corrupt', `the bytes received for ${this.digest} hash to ${found}; they were dropped`)
-    this.#progress.markVerified()
-    this.#changes.ring()
-  }
-
-  #noteTrouble(source: Source, kind: UpstreamErrorKind, error: Error): void {
+  #noteTrouble(source: Source, kind: UpstreamErrorKind, error: Error, isSender: boolean): void {
     this.#noted = error
-    if (isRefusal(kind)) this.#refused.set(sourceName(source), error)
-    const level = isRefusal(kind) ? 'info' : 'warn' // to be told no is no trouble
+    const refused = isRefusal(kind) && !isSender
+    if (refused) this.#refused.set(sourceName(source), error)
+    const isKnown = kind === 'circuitOpen' || kind === 'limited' // the trouble itself is in the log
+    const level = isKnown ? 'debug' : refused ? 'info' : 'warn' // to be told no is no trouble
     this.#deps.log[level]('source failed', {
       source: sourceName(source),
       digest: this.digest,
       kind,
-      written: this.#progress.written,
+      written: this.#arrival.progress.written,
       error,
     })
     this.#changes.ring()
@@ -278,33 +306,32 @@ export class Fill {
 
   #fail(error: unknown): void {
     const failure = asError(this.#stopping.signal.aborted ? this.#stopping.signal.reason : error)
-    if (!this.#progress.verified) {
+    if (!this.#arrival.progress.verified) {
       this.#failure = failure
-      this.#progress.fail(failure)
+      this.#arrival.progress.fail(failure)
       this.#changes.ring()
     }
-    const level = failure === this.#noted ? 'debug' : 'error'
+    const isKnown = failure === this.#noted || (isSystemError(failure) && this.#deps.space.trouble !== undefined)
+    const level = isKnown ? 'debug' : 'error'
     if (!this.#stopping.signal.aborted)
-      this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#progress.written, error: failure })
+      this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#arrival.progress.written, error: failure })
   }
 
-  #content(spool: Spool): ReadableBlob {
-    spool.hold()
+  #content(spool: FillSpool): ReadableBlob {
+    const reader = spool.reader()
     this.waiters++
+    this.#handedOut = true
     return {
-      sizeBytes: this.#sizeBytes ?? 0,
+      sizeBytes: this.#arrival.sizeBytes ?? 0,
       ...(spool.whole && { whole: spool.whole }),
       read: (start: number, end: number, buffers: ReadBuffers) =>
-        spool.read(start, end, buffers, (offset) => this.#progress.beyond(offset)),
+        reader.read(start, end, buffers, (offset) => this.#arrival.progress.beyond(offset)),
       close: () => {
         this.waiters--
-        spool.release().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
+        this.#stopIfPointless()
+        reader.close().catch((error: unknown) => this.#deps.log.error('could not close a spool file', { digest: this.digest, error }))
       },
     }
-  }
-
-  #corrupt(source: Source, what: string): UpstreamError {
-    return new UpstreamError('corrupt', `${sourceName(source)} sent a wrong ${this.digest}: ${what}`)
   }
 }
 

@@ -1,15 +1,21 @@
 /** All fills of the server: one per digest, a bounded number at once, background work behind clients' requests. */
+import { Limiter } from '../async/limiter.ts'
+import { Lru } from '../async/lru.ts'
+import { OVER } from '../async/over.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Spool } from '../store/spool.ts'
+import type { Registry } from '../oci/name.ts'
 import type { Store } from '../store/store.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { troubleOf } from './answer.ts'
 import type { Catalog } from './catalog.ts'
 import { Fill, type FillDeps } from './fill.ts'
+import { type FillSpool, WindowMemory } from './fill-spool.ts'
 import { HeldBytes } from './receive.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import type { Source } from './sources.ts'
 
-export type FillsDeps = Omit<FillDeps, 'publish' | 'held'> & {
+export type FillsDeps = Omit<FillDeps, 'publish' | 'held' | 'rehashes' | 'windows' | 'onWaiting'> & {
   readonly store: Store
   readonly catalog: Catalog
   readonly smallBlobs: SmallBlobs
@@ -18,26 +24,42 @@ export type FillsDeps = Omit<FillDeps, 'publish' | 'held'> & {
 
 type Priority = 'client' | 'background'
 
+/** How often a fill in the background is put off because its registry is in trouble. */
+const MAX_PUT_OFF = 5
+
 export class Fills {
   readonly #deps: FillsDeps
+  readonly #ofFill: FillDeps
   readonly #fills = new Map<Digest, Fill>()
-  readonly #held = new HeldBytes()
   readonly #queues: Readonly<Record<Priority, Set<Fill>>> = { client: new Set(), background: new Set() }
   readonly #running = new Map<Fill, Priority>()
   /** Verified, readable, on their way into the store. */
   readonly #publishing = new Set<Fill>()
-  /** Ends of runs. A fill that follows a failed one waits for it, since both have the same spool file. */
+  /** Ends of runs. A fill that follows another one waits for it, if both have the same spool file. */
   readonly #ended = new Map<Digest, Promise<void>>()
-  #stopped = false
+  /** Registries in trouble that fills in the background wait for. */
+  readonly #awaited = new Set<Registry>()
+  /** Small blobs that are in memory only. */
+  readonly #unstored = new Lru<Digest, Digest>({ capacity: 4096 })
+  #storingAgain = Promise.resolve()
+  readonly #stopping = new AbortController()
 
   constructor(deps: FillsDeps) {
     this.#deps = deps
+    this.#ofFill = {
+      ...deps,
+      held: new HeldBytes(),
+      windows: new WindowMemory(),
+      rehashes: new Limiter(1),
+      publish: (fill, spool) => this.#publish(fill, spool),
+      onWaiting: () => this.#startNext(),
+    }
   }
 
   /** The fill of a digest, running, queued or not yet published; undefined if there is none that could be joined. */
   of(digest: Digest): Fill | undefined {
     const fill = this.#fills.get(digest)
-    return fill?.failed === true ? undefined : fill
+    return fill?.isClosed === true ? undefined : fill
   }
 
   /** Starts a fill or joins the one there is. A client that joins a queued background fill makes it a client's. */
@@ -49,15 +71,8 @@ export class Fills {
       if (priority === 'client' && this.#queues.background.delete(known)) this.#enqueue(known, 'client')
       return { fill: known, joined: true }
     }
-    const publish = (verified: Digest, spool: Spool) => this.#publish(verified, spool)
-    const fill = new Fill(digest, this.#deps.catalog.blobSize(digest, source.registry), { ...this.#deps, held: this.#held, publish })
-    fill.addSource(source)
-    fill.inBackground = priority === 'background'
-    if (this.#stopped) fill.stop()
-    else {
-      this.#fills.set(digest, fill)
-      this.#enqueue(fill, priority)
-    }
+    const fill = this.#create(digest, source)
+    this.#begin(fill, priority)
     return { fill, joined: false }
   }
 
@@ -65,18 +80,48 @@ export class Fills {
   abandonIfQueued(fill: Fill): void {
     if (fill.waiters > 0 || !this.#queues.client.delete(fill)) return
     if (fill.inBackground) this.#enqueue(fill, 'background')
-    else this.#fills.delete(fill.digest)
+    else this.#forget(fill)
+  }
+
+  /** Stores the small blobs for which there was no room, as far as they are still in memory. */
+  storeAgain(): Promise<void> {
+    this.#storingAgain = this.#storingAgain.then(() => this.#storeUnstored())
+    return this.#storingAgain
+  }
+
+  async #storeUnstored(): Promise<void> {
+    const { smallBlobs, log } = this.#deps
+    for (const digest of this.#unstored.values()) {
+      this.#unstored.delete(digest)
+      const bytes = smallBlobs.get(digest)?.whole
+      if (bytes === undefined || this.#stopping.signal.aborted) continue
+      await this.#publishSmall(digest, bytes).catch((error: unknown) => log.debug('a blob could not be stored again', { digest, error }))
+    }
   }
 
   /** Ends what runs; resolves when nothing writes any more and everything verified is published. */
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#stopping.abort(OVER)
     for (const queue of Object.values(this.#queues)) {
       for (const fill of queue) fill.stop()
       queue.clear()
     }
     for (const fill of this.#running.keys()) fill.stop()
-    await Promise.all(this.#ended.values())
+    await Promise.all([...this.#ended.values(), this.#storingAgain])
+  }
+
+  #create(digest: Digest, source: Source): Fill {
+    return new Fill(digest, source, this.#deps.catalog.blobSize(digest, source.registry), this.#ofFill)
+  }
+
+  #begin(fill: Fill, priority: Priority): void {
+    fill.inBackground = priority === 'background'
+    if (this.#stopping.signal.aborted) {
+      fill.stop()
+      return
+    }
+    this.#fills.set(fill.digest, fill)
+    this.#enqueue(fill, priority)
   }
 
   #enqueue(fill: Fill, priority: Priority): void {
@@ -90,42 +135,121 @@ export class Fills {
 
   #next(): [Fill, Priority] | undefined {
     const { fillsAtOnce, backgroundFillsAtOnce, unpublishedFills } = this.#deps.budgets
-    if (this.#stopped || this.#running.size >= fillsAtOnce || this.#publishing.size >= unpublishedFills) return undefined
-    const background = [...this.#running.values()].filter((priority) => priority === 'background').length
+    if (this.#stopping.signal.aborted || this.#publishing.size >= unpublishedFills) return undefined
+    const inUse = this.#inUse()
+    if (inUse.all >= fillsAtOnce) return undefined
     for (const priority of ['client', 'background'] as const) {
-      if (priority === 'background' && background >= backgroundFillsAtOnce) return undefined
-      const [fill] = this.#queues[priority]
-      if (fill === undefined) continue
-      this.#queues[priority].delete(fill)
-      return [fill, priority]
+      if (priority === 'background' && inUse.background >= backgroundFillsAtOnce) return undefined
+      for (const fill of this.#queues[priority]) {
+        if (!this.#mayBegin(fill, priority, inUse)) continue
+        this.#queues[priority].delete(fill)
+        return [fill, priority]
+      }
     }
     return undefined
+  }
+
+  /** A fill that only waits for an upstream is in nobody's way, but for those of the same registry. */
+  #inUse(): InUse {
+    const inUse: InUse = { all: 0, background: 0, of: new Map() }
+    for (const [fill, priority] of this.#running) {
+      const registry = fill.registry
+      inUse.of.set(registry, (inUse.of.get(registry) ?? 0) + 1)
+      if (priority === 'background') inUse.background++
+      if (!fill.isWaiting) inUse.all++
+    }
+    return inUse
+  }
+
+  /** One registry never takes all places, and what nobody waits for begins when its registry is well. */
+  #mayBegin(fill: Fill, priority: Priority, inUse: InUse): boolean {
+    const registry = fill.registry
+    if ((inUse.of.get(registry) ?? 0) >= this.#deps.budgets.fillsOfOneRegistry) return false
+    const upstream = priority === 'client' ? undefined : this.#upstream(registry)
+    if (upstream === undefined || upstream.mayBeAsked('background')) return true
+    if (!this.#awaited.has(registry)) {
+      this.#awaited.add(registry)
+      const wellAgain = () => {
+        this.#awaited.delete(registry)
+        this.#startNext()
+      }
+      upstream.untilMayBeAsked('background', this.#stopping.signal).then(wellAgain, () => {}) // it is rejected by our stop only
+    }
+    return false
   }
 
   #run(fill: Fill, priority: Priority): void {
     this.#running.set(fill, priority)
     const before = this.#ended.get(fill.digest)
-    const ended = (before === undefined ? fill.run() : before.then(() => fill.run())).then(() => {
+    const ended = Promise.all([before, fill.run(before)]).then(() => {
       this.#running.delete(fill)
       this.#publishing.delete(fill)
-      if (this.#fills.get(fill.digest) === fill) this.#fills.delete(fill.digest)
+      this.#forget(fill)
       if (this.#ended.get(fill.digest) === ended) this.#ended.delete(fill.digest)
+      this.#putOffIfTroubled(fill, priority)
       this.#startNext()
     })
     this.#ended.set(fill.digest, ended)
   }
 
+  /** What failed in the background because its registry is in trouble goes on when that is well again. */
+  #putOffIfTroubled(failed: Fill, priority: Priority): void {
+    const { digest, sources, failure, putOff } = failed
+    const [first] = sources
+    if (priority === 'client' || first === undefined || troubleOf(failure) === undefined || putOff >= MAX_PUT_OFF) return
+    const upstream = this.#upstream(first.registry)
+    if (this.of(digest) !== undefined || upstream === undefined || upstream.mayBeAsked('background')) return
+    const fill = this.#create(digest, first)
+    for (const source of sources) fill.addSource(source)
+    fill.putOff = putOff + 1
+    this.#begin(fill, 'background')
+  }
+
+  /** Undefined for a registry that the configuration closes: the fill itself will say so. */
+  #upstream(registry: Registry): Upstream | undefined {
+    try {
+      return this.#deps.upstreams.of(registry)
+    } catch (error) {
+      if (troubleOf(error) === undefined) throw error
+      return undefined
+    }
+  }
+
+  #forget(fill: Fill): void {
+    if (this.#fills.get(fill.digest) === fill) this.#fills.delete(fill.digest)
+  }
+
+  /** One that cannot be stored stays in memory as long as others stay there, and is stored when there is room again. @returns whether it is stored */
+  async #publishSmall(digest: Digest, bytes: Buffer): Promise<boolean> {
+    const { store, space, smallBlobs } = this.#deps
+    const room = await space.reserve(bytes.byteLength)
+    let stored = false
+    try {
+      if (room !== undefined) await store.putBlob(digest, bytes)
+      room?.written(bytes.byteLength)
+      stored = room !== undefined
+      return stored
+    } finally {
+      room?.release()
+      if (!stored) this.#unstored.set(digest, digest)
+      smallBlobs.keep(digest, bytes) // last: whoever finds it in memory may count on its file, if it is to have one
+    }
+  }
+
   /** A fill that is verified makes room for the next one while it is published. */
-  async #publish(digest: Digest, spool: Spool): Promise<void> {
-    const fill = this.#fills.get(digest)
-    if (fill !== undefined && this.#running.delete(fill)) this.#publishing.add(fill)
+  async #publish(fill: Fill, spool: FillSpool): Promise<void> {
+    const { digest } = fill
+    if (this.#running.delete(fill)) this.#publishing.add(fill)
     this.#startNext()
     try {
-      await spool.commit(this.#deps.store, digest)
-      if (spool.whole !== undefined) this.#deps.smallBlobs.keep(digest, spool.whole)
-      this.#deps.log.debug('blob stored', { digest })
+      const stored =
+        spool.whole === undefined ? await spool.commit(this.#deps.store).then(() => true) : await this.#publishSmall(digest, spool.whole)
+      if (stored) this.#deps.log.debug('blob stored', { digest })
     } finally {
-      this.#fills.delete(digest) // before the fill lets go of its spool: nobody joins it any more
+      this.#forget(fill) // before the fill lets go of its spool: nobody joins it any more
     }
   }
 }
+
+/** Running fills. */
+type InUse = { all: number; background: number; readonly of: Map<Registry, number> }

@@ -9,6 +9,8 @@ import type { UpstreamDirectory } from '../upstream/upstream.ts'
 import { type CacheStatus, type Demand, MISS, troubleOf } from './answer.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Manifests } from './manifests.ts'
+import { type NegativeAnswers, referrersName } from './negative.ts'
+import type { PrivateRegistries } from './private-registries.ts'
 import { within } from './within.ts'
 
 export type TagsAnswer = { readonly tags: readonly string[]; readonly status: CacheStatus }
@@ -20,6 +22,8 @@ export type ListsDeps = {
   readonly catalogReady: Promise<void>
   readonly manifests: Manifests
   readonly upstreams: UpstreamDirectory
+  readonly privates: PrivateRegistries
+  readonly negative: NegativeAnswers
   readonly airGapped: boolean
   readonly checkMs: number
   readonly clock: Clock
@@ -48,7 +52,7 @@ export class Lists {
       }
     }
     await this.#deps.catalogReady
-    const tags = this.#deps.catalog.tagsOf(registry, repository).sort()
+    const tags = this.#deps.privates.has(registry) ? [] : this.#deps.catalog.tagsOf(registry, repository).sort()
     if (tags.length > 0) return { tags, status: staleBecause(trouble) }
     throw trouble ?? notCached(demand, `no tag of ${registry}/${repository} is cached`, 'NAME_UNKNOWN')
   }
@@ -71,7 +75,7 @@ export class Lists {
     }
     await this.#deps.catalogReady
     const cached = new Map<unknown, unknown>(
-      descriptorsOf(this.#deps.catalog.referrersOf(subject)).map((descriptor) => [descriptor.digest, descriptor]),
+      descriptorsOf(this.#cachedReferrers(registry, subject)).map((descriptor) => [descriptor.digest, descriptor]),
     )
     const fallback = await this.#fallbackIndex(registry, repository, subject, { onlyIfCached: true }).catch((error: unknown) => {
       if (error instanceof OciError) return undefined // it is not cached
@@ -86,6 +90,13 @@ export class Lists {
     )
   }
 
+  /** What a private registry supplied is told to nobody without its word, and to another one's clients not at all. */
+  #cachedReferrers(registry: Registry, subject: Digest): ManifestEntry[] {
+    const { privates, catalog } = this.#deps
+    if (privates.has(registry)) return []
+    return [...catalog.referrersOf(subject)].filter((entry) => privates.mayKnow(registry, entry))
+  }
+
   async #askReferrers(
     registry: Registry,
     repository: Repository,
@@ -93,7 +104,7 @@ export class Lists {
     demand: Demand,
     signal: AbortSignal,
   ): Promise<readonly unknown[]> {
-    const listed = await this.#deps.upstreams.of(registry).listReferrers(repository, subject, signal)
+    const listed = await this.#askApi(registry, repository, subject, signal)
     if (listed !== undefined) return listed
     try {
       return (await this.#fallbackIndex(registry, repository, subject, demand, true)) ?? []
@@ -101,6 +112,17 @@ export class Lists {
       if (error instanceof UpstreamError && error.kind === 'notFound') return [] // proven absent
       throw error
     }
+  }
+
+  /** Undefined where the registry has no referrers API, which is remembered for a while. */
+  async #askApi(registry: Registry, repository: Repository, subject: Digest, signal: AbortSignal): Promise<readonly unknown[] | undefined> {
+    const { upstreams, negative } = this.#deps
+    const api = referrersName({ registry, repository })
+    const upstream = upstreams.of(registry)
+    if (negative.has(api)) return undefined
+    const listed = await upstream.listReferrers(repository, subject, signal)
+    if (listed === undefined) negative.note(api, new UpstreamError('notFound', `${registry} has no referrers API for ${repository}`), true)
+    return listed
   }
 
   /** The descriptors under the fallback tag, `<algorithm>-<hex>` cut to 32 and 64 characters (distribution-spec, "Unavailable Referrers API"). */

@@ -1,23 +1,28 @@
 /**
  * Manifests: from the catalog, else from the store, else from the upstream. Content by digest never changes; a tag is answered from the
- * cache unless it is to be checked, and an upstream's trouble never takes away what is cached.
+ * cache unless it is to be checked, and an upstream's trouble never takes away what is cached. Only what is a private registry's waits for its consent.
  */
+import { Expiring } from '../async/expiring.ts'
 import { SingleFlight } from '../async/single-flight.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { type Manifest, ManifestError, parseManifest } from '../oci/manifest.ts'
-import { formatReference, type Reference, type TagReference } from '../oci/reference.ts'
+import { isMachineryTag } from '../oci/name.ts'
+import { formatReference, type Reference } from '../oci/reference.ts'
 import type { ManifestRecord, Store } from '../store/store.ts'
-import { UpstreamError } from '../upstream/error.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 import type { UpstreamDirectory, UpstreamManifest } from '../upstream/upstream.ts'
 import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS, troubleOf } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import { addRecord } from './catalog-load.ts'
+import type { NegativeAnswers } from './negative.ts'
+import type { PrivateRegistries } from './private-registries.ts'
 import type { Publisher } from './publisher.ts'
-import { within } from './within.ts'
+import { isDue, type TagPolicy } from './tag-policy.ts'
+import { momentToRecover, within } from './within.ts'
 
 export type ManifestAnswer = { readonly entry: ManifestEntry; readonly status: CacheStatus; readonly bytes: Buffer | undefined }
 
@@ -33,34 +38,48 @@ export type ManifestsDeps = {
   readonly store: Store
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
-  /** Which cached tags are checked upstream before they are served. */
-  readonly mustCheck: (reference: TagReference) => boolean
+  readonly policy: TagPolicy
+  readonly privates: PrivateRegistries
+  readonly negative: NegativeAnswers
   readonly budgets: Budgets
   readonly clock: Clock
   readonly log: Log
 }
 
+/** What the upstream has to say before something cached is served: nothing, whether a tag has moved, or that it is to be served at all. */
+type Question = 'none' | 'check' | 'consent'
+
+/** Tags whose failed check is remembered. */
+const FAILURES = 4096
+
 export class Manifests {
   readonly #deps: ManifestsDeps
   readonly #fetches = new SingleFlight<Fetched>()
   readonly #checks = new SingleFlight<Confirmed>()
+  /** Checks that failed just now, and why: they are not repeated at once. */
+  readonly #failed: Expiring<string, UpstreamErrorKind>
   /** Orders what upstreams answer: 0 is what the store said. */
   #began = 0
 
   constructor(deps: ManifestsDeps) {
     this.#deps = deps
+    this.#failed = new Expiring(deps.clock, FAILURES)
   }
 
   /** What `get` would answer, where it is in memory and nobody has to be asked: so that it can be answered in this turn. */
   atHand(reference: Reference, demand: Demand, wantBytes: boolean): ManifestAnswer | undefined {
     const { publisher, log } = this.#deps
-    const entry = this.#known(reference)
-    if (entry === undefined || this.#toBeChecked(reference, demand, undefined)) return undefined
+    const name = formatReference(reference)
+    const entry = this.#known(reference, name)
+    if (entry === undefined) return undefined
+    const question = this.#question(reference, name, demand)
+    const stale = question === 'check' ? this.#excuse(reference, name) : undefined
+    if (question !== 'none' && stale === undefined) return undefined
     const bytes = wantBytes ? publisher.bytesAtHand(entry.digest) : undefined
     if (wantBytes && bytes === undefined) return undefined
     publisher.touch(entry.digest)
-    log.info('serving from cache', { reference: formatReference(reference) })
-    return { entry, status: HIT, bytes }
+    log.info('serving from cache', { reference: name })
+    return { entry, status: stale === undefined ? HIT : { hit: true, stale }, bytes }
   }
 
   /**
@@ -69,90 +88,136 @@ export class Manifests {
    * @throws OciError, UpstreamError
    */
   async get(reference: Reference, demand: Demand, wantBytes: boolean, check?: boolean): Promise<ManifestAnswer> {
-    const cached = await this.#cached(reference)
+    const name = formatReference(reference)
+    const cached = await this.#cached(reference, name)
     if (cached === undefined) return this.#miss(reference, demand, wantBytes)
     const { publisher, log } = this.#deps
+    const answer = await this.#answer(reference, cached, demand, this.#question(reference, name, demand, check))
     publisher.touch(cached.digest)
-    const answer = this.#toBeChecked(reference, demand, check)
-      ? await this.#checked(reference, cached)
-      : { entry: cached, status: HIT, bytes: undefined }
-    if (answer.status.hit) log.info('serving from cache', { reference: formatReference(reference) })
+    if (answer.status.hit) log.info('serving from cache', { reference: name })
     if (!wantBytes) return { ...answer, bytes: undefined }
     const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))
     return bytes === undefined ? this.#lost(reference, answer.entry, demand) : { ...answer, bytes }
   }
 
   /** What is cached of a reference, without asking anybody: the catalog, then the store (somebody may have copied files in). */
-  async #cached(reference: Reference): Promise<ManifestEntry | undefined> {
-    const known = this.#known(reference)
+  async #cached(reference: Reference, name: string): Promise<ManifestEntry | undefined> {
+    const known = this.#known(reference, name)
     if (known !== undefined) return known
     await this.#deps.catalogReady
-    return this.#known(reference) ?? this.#findInStore(reference)
+    return this.#known(reference, name) ?? this.#findInStore(reference, name)
   }
 
-  #known(reference: Reference): ManifestEntry | undefined {
-    const { catalog } = this.#deps
-    const digest = reference.digest ?? catalog.ref(formatReference(reference))?.digest
-    return digest === undefined ? undefined : catalog.manifest(digest)
+  #known(reference: Reference, name: string): ManifestEntry | undefined {
+    const { catalog, privates } = this.#deps
+    const digest = reference.digest ?? catalog.ref(name)?.digest
+    const entry = digest === undefined ? undefined : catalog.manifest(digest)
+    return entry === undefined || privates.mayKnow(reference.registry, entry) ? entry : undefined
   }
 
-  async #findInStore(reference: Reference): Promise<ManifestEntry | undefined> {
+  async #findInStore(reference: Reference, name: string): Promise<ManifestEntry | undefined> {
     const { catalog, store, log } = this.#deps
-    const ref = await store.getRef(formatReference(reference))
+    const ref = await store.getRef(name)
     const digest = reference.digest ?? ref?.digest
     const record = digest === undefined ? undefined : await store.getRecord(digest)
     if (record === undefined || !addRecord(catalog, record, log)) return undefined
     if (ref !== undefined && ref.digest === record.digest) catalog.setRef(ref, 0)
-    return catalog.manifest(record.digest)
+    return this.#known(reference, name)
   }
 
-  #toBeChecked(reference: Reference, demand: Demand, check: boolean | undefined): reference is TagReference {
-    if (reference.tag === undefined || demand.onlyIfCached || this.#deps.airGapped) return false
-    return check ?? this.#deps.mustCheck(reference)
+  #question(reference: Reference, name: string, demand: Demand, check?: boolean): Question {
+    const { privates, airGapped, policy, catalog, clock } = this.#deps
+    if (privates.has(reference.registry)) return 'consent'
+    const { tag } = reference
+    if (tag === undefined || demand.onlyIfCached || airGapped) return 'none'
+    if (check !== undefined) return check ? 'check' : 'none'
+    const revalidate = policy.of(tag, name)
+    if (revalidate === 'never') return 'none'
+    return isDue(revalidate, catalog.ref(name)?.checkedMs ?? 0, clock.now()) ? 'check' : 'none'
   }
 
-  /** Confirms a cached tag, within a bounded time; trouble of any kind: what is cached, marked stale with the cause. */
-  async #checked(reference: TagReference, cached: ManifestEntry): Promise<ManifestAnswer> {
-    const { clock, budgets, log } = this.#deps
-    const { result } = this.#checks.run(formatReference(reference), () => this.#check(reference, cached))
+  #answer(reference: Reference, cached: ManifestEntry, demand: Demand, question: Question): ManifestAnswer | Promise<ManifestAnswer> {
+    if (question === 'none') return { entry: cached, status: HIT, bytes: undefined }
+    return question === 'check' ? this.#checked(reference, cached) : this.#consented(reference, cached, demand)
+  }
+
+  /** Why a check is not tried now: it failed a moment ago, or the upstream is not to be asked. */
+  #excuse({ registry }: Reference, name: string): UpstreamErrorKind | undefined {
+    const failed = this.#failed.get(name)
+    if (failed !== undefined) return failed
     try {
-      const { entry, bytes } = await within(clock, budgets.checkMs, silence(reference), () => result)
-      return { entry, bytes, status: entry === cached ? HIT : MISS }
+      const upstream = this.#deps.upstreams.of(registry)
+      if (upstream.mayBeAsked('client')) return undefined
+      return upstream.health().state === 'down' ? 'circuitOpen' : 'limited'
     } catch (error) {
       const kind = troubleOf(error)
       if (kind === undefined) throw error
-      log.warn('upstream could not confirm a tag; serving what is cached', { reference: formatReference(reference), kind, error })
+      return kind
+    }
+  }
+
+  /** Confirms a cached tag, within a bounded time; trouble of any kind: what is cached, marked stale with the cause. */
+  async #checked(reference: Reference, cached: ManifestEntry): Promise<ManifestAnswer> {
+    const { clock, budgets, log } = this.#deps
+    const name = formatReference(reference)
+    const excuse = this.#excuse(reference, name)
+    if (excuse !== undefined) return { entry: cached, bytes: undefined, status: { hit: true, stale: excuse } }
+    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, budgets.checkMs))
+    try {
+      return confirmed(await within(clock, budgets.checkMs, silence(reference), () => result), cached)
+    } catch (error) {
+      const kind = troubleOf(error)
+      if (kind === undefined) throw error
+      this.#failed.set(name, kind, budgets.checkMs)
+      log.warn('upstream could not confirm a tag; serving what is cached', { reference: name, kind, error })
       return { entry: cached, bytes: undefined, status: { hit: true, stale: kind } }
     }
   }
 
-  async #check(reference: TagReference, cached: ManifestEntry): Promise<Confirmed> {
-    const { upstreams, catalog, publisher, clock } = this.#deps
+  /** Of a private registry: its word for each answer, or none. @throws OciError, UpstreamError where it does not consent or cannot be asked */
+  async #consented(reference: Reference, cached: ManifestEntry, { onlyIfCached }: Demand): Promise<ManifestAnswer> {
+    const { airGapped, clock, budgets } = this.#deps
+    const name = formatReference(reference)
+    if (airGapped) throw new OciError(403, 'DENIED', `${name} needs the consent of ${reference.registry}, and the server is air-gapped`)
+    if (onlyIfCached)
+      throw new OciError(504, 'DENIED', `${name} needs the consent of ${reference.registry}, and only-if-cached was asked for`)
+    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, budgets.firstByteMs))
+    return confirmed(await within(clock, budgets.firstByteMs, silence(reference), () => result), cached)
+  }
+
+  /** HEAD upstream, and GET where it names another digest than the cached one, or none for a tag. */
+  async #ask(reference: Reference, cached: ManifestEntry, ms: number): Promise<Confirmed> {
+    const { upstreams, catalog, clock } = this.#deps
     const began = ++this.#began
     const upstream = upstreams.of(reference.registry)
-    const digest = await within(clock, this.#deps.budgets.checkMs, silence(reference), (signal) =>
-      upstream.headManifest(reference.repository, reference.tag, signal),
+    const digest = await within(clock, ms, silence(reference), (signal) =>
+      upstream.headManifest(reference.repository, reference.digest ?? reference.tag, signal),
     )
-    if (digest !== cached.digest) return this.#pull(reference).result
-    const ref = catalog.ref(formatReference(reference))
-    if (ref !== undefined && catalog.setRef({ ...ref, digest, checkedMs: clock.now() }, began)) publisher.saveRef(ref.reference)
+    if (digest !== cached.digest && (digest !== undefined || reference.digest === undefined)) return this.#pull(reference).result
+    const name = formatReference(reference)
+    const ref = catalog.ref(name)
+    // written with the access times: a check that a crash forgets is only made once more
+    if (ref !== undefined) catalog.setRef({ ...ref, digest: cached.digest, checkedMs: clock.now() }, began)
     return { entry: cached }
   }
 
   async #miss(reference: Reference, demand: Demand, wantBytes: boolean): Promise<ManifestAnswer> {
-    const { airGapped, clock, budgets } = this.#deps
+    const { airGapped, negative, clock, budgets } = this.#deps
     const name = formatReference(reference)
     if (airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${name} is not cached, and the server is air-gapped`)
     if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${name} is not cached, and only-if-cached was asked for`)
+    negative.refuse(name)
     const { result, joined } = this.#pull(reference)
     const { entry, bytes } = await within(clock, budgets.firstByteMs, silence(reference), () => result)
     return { entry, bytes: wantBytes ? bytes : undefined, status: joined ? COLLAPSED : MISS }
   }
 
-  /** The store lost the bytes of something the catalog has: from now on it is a miss. */
+  /** The store lost the bytes of something the catalog has: from now on it is a miss, under all its names. Should it come back, it is found. */
   async #lost(reference: Reference, entry: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
-    this.#deps.log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest })
-    this.#deps.catalog.removeManifest(entry.digest)
+    const { catalog, log } = this.#deps
+    log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest })
+    for (const ref of [...catalog.refsOf(entry.digest)]) catalog.removeRef(ref.reference)
+    catalog.removeManifest(entry.digest)
     return this.#miss(reference, demand, true)
   }
 
@@ -165,19 +230,29 @@ export class Manifests {
 
   /** GET upstream, verify, keep. Not tied to the client that caused it. */
   async #fetch(reference: Reference): Promise<Fetched> {
-    const { upstreams } = this.#deps
+    const { upstreams, negative, clock, budgets } = this.#deps
     const began = ++this.#began
-    const upstream = upstreams.of(reference.registry)
-    const answer = await upstream.getManifest(reference.repository, reference.digest ?? reference.tag)
-    const digest = verifiedDigest(reference, answer)
-    const manifest = parse(reference, answer)
-    return { entry: this.#keep(reference, digest, manifest, answer, began), bytes: answer.bytes }
+    const isMachinery = reference.tag !== undefined && isMachineryTag(reference.tag)
+    try {
+      const upstream = upstreams.of(reference.registry)
+      // tools ask for signatures with every pull of what is cached, too: they are told at once
+      if (!isMachinery) await momentToRecover(upstream, clock, budgets.circuitMs)
+      const answer = await upstream.getManifest(reference.repository, reference.digest ?? reference.tag)
+      const digest = verifiedDigest(reference, answer)
+      const manifest = parse(reference, answer)
+      return { entry: this.#keep(reference, digest, manifest, answer, began), bytes: answer.bytes }
+    } catch (error) {
+      negative.note(formatReference(reference), error, isMachinery)
+      throw error
+    }
   }
 
   #keep(reference: Reference, digest: Digest, manifest: Manifest, answer: UpstreamManifest, began: number): ManifestEntry {
-    const { catalog, publisher, clock } = this.#deps
+    const { catalog, publisher, negative, clock } = this.#deps
     const now = clock.now()
     const name = formatReference(reference)
+    negative.forget(name)
+    this.#failed.delete(name)
     const { registry, repository } = reference
     const record: ManifestRecord = {
       digest,
@@ -195,6 +270,10 @@ export class Manifests {
     if (catalog.setRef({ reference: name, digest, createdMs: now, pulledMs: now, checkedMs: now }, began)) publisher.saveRef(name)
     return entry
   }
+}
+
+function confirmed({ entry, bytes }: Confirmed, cached: ManifestEntry): ManifestAnswer {
+  return { entry, bytes, status: entry === cached ? HIT : MISS }
 }
 
 function silence(reference: Reference): string {

@@ -31,6 +31,12 @@ export class Progress {
     this.#changes.ring()
   }
 
+  /** Everything that was written is forgotten. Nobody may have read any of it. */
+  startOver(): void {
+    this.#written = 0
+    this.#changes.ring()
+  }
+
   markVerified(): void {
     this.#verified = true
     this.#changes.ring()

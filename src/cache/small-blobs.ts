@@ -17,6 +17,10 @@ export class SmallBlobs {
     return this.#kept.get(digest)
   }
 
+  forget(digest: Digest): void {
+    this.#kept.delete(digest)
+  }
+
   isSmall(blob: ReadableBlob): boolean {
     return blob.sizeBytes <= SMALL_BYTES
   }

@@ -12,12 +12,17 @@ export class Sources {
   readonly #known = new Set<string>()
   #fresh: Source[] = []
   #slow: Source[] = []
+  #again: Source[] = []
+
+  /** All that were ever brought. */
+  readonly all: Source[] = []
 
   /** @returns whether it was not known before */
   add(source: Source): boolean {
     const name = sourceName(source)
     if (this.#known.has(name)) return false
     this.#known.add(name)
+    this.all.push(source)
     this.#fresh.push(source)
     return true
   }
@@ -30,6 +35,21 @@ export class Sources {
   /** The next to try: those never tried first, then those that were only slow; undefined when none is left. */
   next(): Source | undefined {
     return this.#fresh.shift() ?? this.#slow.shift()
+  }
+
+  /** Whether `next` has one. */
+  get hasNext(): boolean {
+    return this.#fresh.length > 0 || this.#slow.length > 0
+  }
+
+  /** One that broke off, in turn, when there is none for `next`. */
+  again(): Source | undefined {
+    return this.#again.shift()
+  }
+
+  /** It had the blob and broke off: it is worth asking again, after a pause. */
+  brokeOff(source: Source): void {
+    this.#again.push(source)
   }
 
   /** It was slow to answer and gave way to another: it is worth a second try when the others fail. */

@@ -18,6 +18,8 @@ export class Verifications {
   readonly #limiter = new Limiter(1)
   /** Those found right in this run: some cannot be marked so, and of some the manifests say another length each time. */
   readonly #confirmed = new Lru<Digest, string>({ capacity: 1024 })
+  /** Those found wrong that could not be moved away. */
+  readonly #damaged = new Lru<Digest, string>({ capacity: 1024 })
   readonly #stopping = new AbortController()
 
   constructor(
@@ -47,6 +49,22 @@ export class Verifications {
     }
     verification.release()
     return undefined
+  }
+
+  /** Takes a wrong blob out of the way: to quarantine or, where that fails, as on a read-only file system, by never looking at it again. */
+  async setAside(digest: Digest, { identity }: StoredBlob, why: string): Promise<void> {
+    try {
+      await this.store.quarantineBlob(digest, identity, why)
+    } catch (error) {
+      this.#damaged.set(digest, identity)
+      this.log.error('damaged blob left out: it cannot be moved to quarantine', { digest, why, error })
+    }
+  }
+
+  /** Whether it was found wrong, and lies there all the same. */
+  isDamaged(digest: Digest, blob: StoredBlob): boolean {
+    const damaged = this.#damaged.get(digest)
+    return damaged !== undefined && damaged === blob.identity
   }
 
   /** Gives up what is being hashed: it is hashed again when somebody asks for it again. */
@@ -91,7 +109,7 @@ export class Verifications {
         progress.markVerified()
         return true
       }
-      await this.store.quarantineBlob(digest, blob.identity, `its bytes hash to ${found}`)
+      await this.setAside(digest, blob, `its bytes hash to ${found}`)
       progress.fail(new Error(`the stored ${digest} is damaged`))
       return false
     } catch (error) {
@@ -148,7 +166,8 @@ function gated(verification: Verification): ReadableBlob {
   }
 }
 
-function oneBuffer(): ReadBuffers {
+/** For hashing: one chunk at a time. */
+export function oneBuffer(): ReadBuffers {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   return { take: () => buffer, takeAhead: () => undefined, give: () => {} }
 }

@@ -22,6 +22,7 @@ export function banner({ config, version, buildDate, started, port, process }: B
     `Version: ${version}, build date: ${buildDate}`,
     `Started: ${new Date(started).toISOString()} (port ${port})`,
     `Listening on: http://${hostInUrl(config.host)}:${port}`,
+    ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,
     `Process id: ${process.pid}`,
     'Tls: none',

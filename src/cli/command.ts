@@ -10,7 +10,9 @@ export type Command = {
   /** What may stand behind the command, for help: `[command]`. */
   readonly argument?: string
   /** Whether the flags of that name in the table of settings are its own. */
-  readonly flags?: 'serve'
+  readonly flags?: 'serve' | 'verify'
+  /** The exit code of a mistake of whoever typed it: 1, unless that says something else. */
+  readonly mistakeCode?: number
   /** Command lines that work as they stand. */
   readonly examples: readonly string[]
   /** @returns the exit code */

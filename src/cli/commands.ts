@@ -4,6 +4,7 @@ import { nearest } from '../config/nearest.ts'
 import type { Command } from './command.ts'
 import { commandHelp, globalHelp } from './help.ts'
 import { serve } from './serve.ts'
+import { verify } from './verify.ts'
 import { version } from './version.ts'
 
 const help: Command = {
@@ -18,7 +19,7 @@ const help: Command = {
   },
 }
 
-export const commands: readonly Command[] = [serve, version, help]
+export const commands: readonly Command[] = [serve, verify, version, help]
 
 /** @throws ConfigError for a word that is no command */
 export function findCommand(word: string): Command {

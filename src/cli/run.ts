@@ -11,7 +11,7 @@ import { version } from './version.ts'
 
 /**
  * @param args without `node` and the script
- * @returns the exit code: 0, or 1 after an error line
+ * @returns the exit code: 0, or that of the command's mistakes after an error line
  */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
@@ -20,8 +20,13 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     io.stderr(`error: ${printable(error.message)}\n`)
-    return 1
+    return mistakeCodeOf(args)
   }
+}
+
+/** The flags may be what is wrong: so it is looked for among the words themselves. */
+function mistakeCodeOf(args: readonly string[]): number {
+  return commands.find(({ name }) => args.includes(name))?.mistakeCode ?? 1
 }
 
 function obey(line: CommandLine, io: Io): number | Promise<number> {

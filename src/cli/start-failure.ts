@@ -23,13 +23,17 @@ const STORE_FAILURES: ReadonlySet<string> = new Set([
   'EROFS',
 ])
 
-type SystemError = NodeJS.ErrnoException & { readonly address?: string }
+type SystemError = NodeJS.ErrnoException & { readonly address?: string; readonly port?: number }
 
 /** @param error as `startService` rejects: of the system, or with a message that says it all */
-export function describeStartFailure(error: unknown, { host, port, imagePath }: Config, uid: number): string {
+export function describeStartFailure(error: unknown, { host, port, health, imagePath }: Config, uid: number): string {
   const { code = '', message, path, address } = error as SystemError
   const portFailure = isAboutPort(error as SystemError) ? PORT_FAILURES[code] : undefined
-  if (portFailure !== undefined) return `cannot listen on ${hostInUrl(host)}:${port}: ${portFailure}`
+  if (portFailure !== undefined) {
+    const isHealth = health !== 0 && health !== port && (error as SystemError).port === health
+    const advice = isHealth ? portFailure.replace('--port', '--health') : portFailure
+    return `cannot listen on ${hostInUrl(host)}:${isHealth ? health : port}: ${advice}`
+  }
   if (!STORE_FAILURES.has(code)) return String(message).split('\n', 1)[0] ?? ''
   return `cannot use ${path ?? address ?? imagePath} for the store: ${reasonOf(error)} (uid ${uid}); choose another directory with --image-path`
 }

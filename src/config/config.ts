@@ -1,6 +1,8 @@
 /** The shape of a validated configuration: frozen, complete, nothing left to guess. `load.ts` makes it; nobody else does. */
 import type { LogLevel } from '../observe/log.ts'
 import type { Registry } from '../oci/name.ts'
+import type { ReferenceGlob } from '../oci/reference-glob.ts'
+import type { Expression } from './expression.ts'
 
 /** Where a password comes from. Files and environment are read when it is needed, so that a changed secret counts without a restart. */
 export type PasswordSource =
@@ -63,6 +65,17 @@ export type ProxyConfig = {
   readonly exceptions: readonly ProxyException[]
 }
 
+/** When a cached tag is checked upstream: never, each time, or when the last check is so many ms old. */
+export type Revalidate = 'never' | 'always' | number
+
+export type TagRule = { readonly match: ReferenceGlob; readonly revalidate: Revalidate }
+
+/** What is kept free of a disk: so many bytes, or so much of all of it, whichever is less. */
+export type Reserve = { readonly bytes: number; readonly percent: number }
+
+/** How often the server reads all that it has stored (0: never), and how fast. */
+export type ScrubConfig = { readonly everyMs: number; readonly bytesPerSecond: number }
+
 export type Config = {
   readonly imagePath: string
   readonly logLevel: LogLevel
@@ -76,7 +89,18 @@ export type Config = {
   readonly arch: string
   readonly pullTimeoutMs: number
   readonly alwaysPullLatest: boolean
+  /** The first rule that matches a reference decides. */
+  readonly tagPolicy: readonly TagRule[]
+  /** Tags that are checked each time, unless a rule says otherwise. */
+  readonly skipTags: Expression | undefined
+  /** False: every tag is checked each time, unless a rule says otherwise. */
+  readonly cacheManifests: boolean
+  /** Manifests of these are never answered without the upstream's consent. */
+  readonly privateRegistries: readonly Registry[]
+  /** How long a 404 of an upstream is remembered; 0: not at all. */
+  readonly negativeTtlMs: number
   readonly airGapped: boolean
+  readonly scrub: ScrubConfig
   readonly prefetch: boolean
   readonly allowUnconfigured: boolean
   readonly defaultNs: Registry
@@ -87,6 +111,10 @@ export type Config = {
   readonly dockerConfig: string | undefined
   /** From the environment. */
   readonly proxies: ProxyConfig
+  /** What is never used of the disk that the store lies on. */
+  readonly minFree: Reserve
+  /** The port of /health; 0: none. */
+  readonly health: number
   /** One built-in image and nothing else: no store, no registry. */
   readonly helloWorld: boolean
 }

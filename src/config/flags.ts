@@ -1,18 +1,26 @@
 /** Splits a command line into words and flags, and reads the flags by the table of settings. Which command takes which is the caller's affair. */
 import { parseArgs } from 'node:util'
+import { commandFlags } from './command-flags.ts'
 import { ConfigError } from './error.ts'
 import { nearest } from './nearest.ts'
 import { OLDER_FLAGS, olderFlagCalled, type TypedFlag } from './older-flags.ts'
-import type { FlagSetting, Setting } from './section.ts'
+import type { FlagSetting, RepeatedFlagSetting, Setting, Values } from './section.ts'
 import { type SettingValues, settings } from './settings.ts'
 
-/** A flag and the key of the setting that it gives. */
-export type Flag = FlagSetting<unknown> & { readonly key: string }
+/** A flag, the key of the setting that it gives, and whether it gives one item of a list. */
+export type Flag = FlagSetting<unknown> & { readonly key: string; readonly repeated: boolean }
 
-/** All flags, in the order of the table. */
-export const FLAGS: readonly Flag[] = Object.entries<Setting<unknown>>(settings).flatMap(([key, row]) =>
-  row.flag === undefined ? [] : [{ ...row, key }],
-)
+/** All flags, in the order of the tables. */
+export const FLAGS: readonly Flag[] = Object.entries<Setting<unknown>>({ ...settings, ...commandFlags }).flatMap(([key, row]): Flag[] => {
+  if (row.flag === undefined) return []
+  return isRepeated(row) ? [{ ...row, type: row.type.item, key, repeated: true }] : [{ ...row, key, repeated: false }]
+})
+
+function isRepeated(row: FlagSetting<unknown> | RepeatedFlagSetting<unknown>): row is RepeatedFlagSetting<unknown> {
+  return 'item' in row.type
+}
+
+export type CommandLineValues = SettingValues & Values<typeof commandFlags>
 
 export type CommandLine = {
   /** What is no flag: the command, and what follows it. */
@@ -20,7 +28,7 @@ export type CommandLine = {
   readonly given: readonly Flag[]
   /** All flags in the order of the line, also those of older programs. */
   readonly typed: readonly TypedFlag[]
-  readonly values: SettingValues
+  readonly values: CommandLineValues
   readonly help: boolean
   readonly version: boolean
 }
@@ -29,7 +37,7 @@ const HELP = ['--help', '-h']
 const VERSION = ['--version', '-v']
 
 /**
- * Takes `--port 8080`, `--port=8080`, `-p 8080`, `-p8080` and, as the program before this one did, `-port 8080`. The last of two equal flags counts.
+ * Takes `--port 8080`, `--port=8080`, `-p 8080`, `-p8080` and, as the program before this one did, `-port 8080`. The last of two equal flags counts, but for lists.
  * @param args without `node` and the script
  * @throws ConfigError for an unknown flag, a value that is missing or not allowed, or one setting under two names
  */
@@ -47,14 +55,15 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     const earlier = names.get(flag) ?? name
     if (earlier !== name) throw new ConfigError(`${name}: found beside ${earlier}, which is the same setting, want one of the two`)
     names.set(flag, name)
-    values[flag.key] = readValue(flag, name, option)
+    const value = readValue(flag, name, option)
+    values[flag.key] = flag.repeated ? [...((values[flag.key] as readonly unknown[] | undefined) ?? []), value] : value
     return [{ name, text, flag }]
   })
   return {
     words: tokens.flatMap((token, i) => (token.kind === 'positional' ? [readWord(token.value, tokens[i - 1])] : [])),
     given: [...names.keys()],
     typed,
-    values: values as SettingValues, // each was read by the type of its own row
+    values: values as CommandLineValues, // each was read by the type of its own row
     help: options.some((option) => HELP.includes(nameOf(option))),
     version: options.some((option) => VERSION.includes(nameOf(option))),
   }
@@ -104,9 +113,13 @@ function flagOf(name: string): Flag | undefined {
   )
 }
 
-function readValue({ type, default: fallback }: Flag, name: string, { value, inlineValue }: Option): unknown {
+function readValue(
+  { type, default: fallback, refusesEmpty = fallback !== undefined }: Flag,
+  name: string,
+  { value, inlineValue }: Option,
+): unknown {
   if (type.placeholder === undefined && value === undefined) return true
-  if (value === undefined || (value === '' && fallback !== undefined) || (!inlineValue && /^-(?!\d)/.test(value))) {
+  if (value === undefined || (value === '' && refusesEmpty) || (!inlineValue && /^-(?!\d)/.test(value))) {
     throw new ConfigError(`${name}: found no value, want ${type.want}`)
   }
   if (value === '') return undefined // the default, whatever the file says

@@ -11,8 +11,9 @@ import { Findings } from './findings.ts'
 import type { CommandLine } from './flags.ts'
 import { readProxies } from './proxies.ts'
 import { type NamedOutside, namedOutside, toRegistries } from './registries.ts'
-import { isForLater, type Section } from './section.ts'
-import { configurationFile, type SettingValues, settings } from './settings.ts'
+import { isForLater, type Section, type Values } from './section.ts'
+import { configurationFile, DEFAULT_MIN_FREE, type SettingValues, scrubTable, settings } from './settings.ts'
+import { canonicalRegistry, readSkipTags, toTagPolicy } from './tag-policy.ts'
 import { readYaml } from './yaml.ts'
 
 export type ConfigSources = {
@@ -41,13 +42,15 @@ export async function loadConfig({ flags, env, platform, clock }: ConfigSources)
   findings.throwFirst() // before the combinations: a slip in 'password' would make a user without one
   const entries = section.values.registries ?? []
   const registries = toRegistries(entries, findings)
+  const tagPolicy = toTagPolicy(section.values.tagPolicy ?? [], registries, findings)
   await lookOutside(namedOutside(entries), env, findings)
   findings.throwFirst()
   const outdated = await checkCertificates(entries, clock.now(), findings)
   findings.throwFirst()
   await checkCredentialFiles(file, section, flags)
+  const skipTags = await readSkipTags(file, section, flags)
   const { proxies, warnings } = readProxies(env)
-  const config = toConfig({ ...section.values, ...flags.values }, { registries, proxies }, platform)
+  const config = toConfig({ ...section.values, ...flags.values }, { registries, tagPolicy, skipTags, proxies }, platform)
   return {
     config: deepFreeze(config),
     warnings: [...warningsOf(file, findings, flags), ...outdated.map((line) => `${file}: ${line}`), ...warnings],
@@ -90,7 +93,11 @@ async function whyUnreadable(path: string): Promise<string | undefined> {
   }
 }
 
-function toConfig(given: SettingValues, { registries, proxies }: Pick<Config, 'registries' | 'proxies'>, platform: Platform): Config {
+/** What settings become that are more than values. */
+type Made = Pick<Config, 'registries' | 'tagPolicy' | 'skipTags' | 'proxies'>
+
+function toConfig(given: SettingValues, { registries, tagPolicy, skipTags, proxies }: Made, platform: Platform): Config {
+  const privateRegistries = (given.privateRegistries ?? []).map((registry) => canonicalRegistry(registry, registries))
   return {
     imagePath: given.imagePath ?? settings.imagePath.default,
     logLevel: given.logLevel ?? settings.logLevel.default,
@@ -102,6 +109,11 @@ function toConfig(given: SettingValues, { registries, proxies }: Pick<Config, 'r
     arch: given.arch ?? platform.architecture,
     pullTimeoutMs: given.pullTimeout ?? settings.pullTimeout.default,
     alwaysPullLatest: given.alwaysPullLatest ?? settings.alwaysPullLatest.default,
+    tagPolicy,
+    skipTags,
+    cacheManifests: given.cacheManifests ?? settings.cacheManifests.default,
+    privateRegistries: [...new Set(privateRegistries)],
+    negativeTtlMs: given.negativeTtl ?? settings.negativeTtl.default,
     airGapped: given.airGapped ?? settings.airGapped.default,
     prefetch: given.prefetch ?? settings.prefetch.default,
     allowUnconfigured: given.allowUnconfigured ?? settings.allowUnconfigured.default,
@@ -110,8 +122,15 @@ function toConfig(given: SettingValues, { registries, proxies }: Pick<Config, 'r
     credsFile: given.credsFile,
     dockerConfig: given.dockerConfig,
     proxies,
+    minFree: given.minFree ?? DEFAULT_MIN_FREE,
+    scrub: toScrub(given.scrub?.values),
+    health: given.health ?? settings.health.default,
     helloWorld: given.helloWorld ?? settings.helloWorld.default,
   }
+}
+
+function toScrub({ every, rate }: Values<typeof scrubTable> = {}): Config['scrub'] {
+  return { everyMs: every ?? scrubTable.every.default, bytesPerSecond: rate ?? scrubTable.rate.default }
 }
 
 /** One line that names every setting whose feature is not there yet; a flag takes the place of the file's key. */

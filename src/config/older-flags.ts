@@ -18,7 +18,7 @@ type Fate =
   /** To go on without it could be dangerous, so nobody does. */
   | { readonly fate: 'later'; readonly problem: string }
 
-/** The first six are those of ociregistry 1.7, the others those of containerd-registry-cache. */
+/** The first six are those of ociregistry 1.7, the last one is of containerd-registry-cache. */
 export const OLDER_FLAGS: readonly OlderFlag[] = [
   { names: ['--load-images'], value: 'always', is: { fate: 'command', command: 'load', flag: '--image-file' } },
   { names: ['--list-cache'], value: 'never', is: { fate: 'command', command: 'list' } },
@@ -26,29 +26,6 @@ export const OLDER_FLAGS: readonly OlderFlag[] = [
   { names: ['--prune-before'], value: 'always', is: { fate: 'command', command: 'prune', flag: '--date' } },
   { names: ['--dry-run'], value: 'never', is: { fate: 'kept', flag: '--dry-run' } },
   { names: ['--concurrent'], value: 'always', is: { fate: 'dropped', because: 'the program decides itself how much to load at once' } },
-  {
-    names: ['--skip-tags', '-t'],
-    value: 'always',
-    is: {
-      fate: 'later',
-      problem:
-        'a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
-    },
-  },
-  {
-    names: ['--cache-manifests', '-m'],
-    value: 'never',
-    is: { fate: 'later', problem: 'a flag that comes with a later version, want it left out: manifests are always cached' },
-  },
-  {
-    names: ['--private-registry'],
-    value: 'always',
-    is: {
-      fate: 'later',
-      problem:
-        'a flag that comes with a later version, want it left out, and only if whoever reaches the port may read the manifests of that registry',
-    },
-  },
   {
     names: ['--bucket', '-b'],
     value: 'always',

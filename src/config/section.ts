@@ -6,7 +6,7 @@ import type { ScalarType, ValueType } from './value-types.ts'
 
 /** What settings are for. Those of features that are not in `AVAILABLE` are read and warned about, and change nothing. */
 export type Feature = 'pulling' | 'loading' | 'listing' | 'pruning' | 'health' | 'metrics' | 'hello-world' | 'server TLS' | 'tokens'
-const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'hello-world'])
+const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'health', 'hello-world'])
 
 type Row<T> = {
   /** Absent within a map: as the map. */
@@ -25,16 +25,20 @@ type Row<T> = {
   readonly failsClosed?: boolean
 }
 export type FileSetting<T> = Row<T> & { readonly type: ValueType<T>; readonly flag?: undefined }
-export type FlagSetting<T> = Row<T> & {
-  readonly type: ScalarType<T>
+type FlagRow = {
   /** With its dashes: `--port`. */
   readonly flag: `--${string}`
   /** Other names of the flag: `--cache-dir`, `-d`. */
   readonly aliases?: readonly `-${string}`[]
   /** Which command takes it; global ones may stand with any command, or before it. */
-  readonly of: 'global' | 'serve'
+  readonly of: 'global' | 'serve' | 'verify'
+  /** An empty flag is a mistake, not the default: to an older program it said something else. */
+  readonly refusesEmpty?: boolean
 }
-export type Setting<T> = FileSetting<T> | FlagSetting<T>
+export type FlagSetting<T> = Row<T> & FlagRow & { readonly type: ScalarType<T> }
+/** A list in the file, and a flag that is given once for each item. */
+export type RepeatedFlagSetting<T> = Row<T> & FlagRow & { readonly type: ValueType<T> & { readonly item: ScalarType<unknown> } }
+export type Setting<T> = FileSetting<T> | FlagSetting<T> | RepeatedFlagSetting<T>
 export type Table = Readonly<Record<string, Setting<unknown>>>
 
 export type ValueOf<Row> = Row extends { readonly type: ValueType<infer T> } ? T : never

@@ -1,19 +1,28 @@
 /** The table of settings: every key of the configuration file and every flag, with type, default and help. All else is derived from it. */
 import { DOCKER_HUB } from '../oci/name.ts'
+import type { Reserve } from './config.ts'
 import { mapOf, type Section, type Table, type Values } from './section.ts'
+import { diskReserve, GIB, MIB, rate } from './sizes.ts'
 import {
   alsoCalled,
+  anyDuration,
   anyText,
   boolean,
   choice,
+  DAY_MS,
   duration,
+  expressionText,
+  HOUR_MS,
   host,
   integer,
   listOf,
   path,
   plainText,
+  referenceGlob,
   registryName,
   registryUrl,
+  repeated,
+  revalidation,
   type ValueType,
   variableName,
 } from './value-types.ts'
@@ -23,13 +32,16 @@ const MAX_MS = 2 ** 31 - 1
 const MAX_COUNT = 2 ** 31 - 1
 const port = integer(0, 65535)
 
+/** Of `minFree`. */
+export const DEFAULT_MIN_FREE: Reserve = { bytes: GIB, percent: 5 }
+
 /** Whether any key of a map is set to something. */
 const saysAnything = ({ values }: { readonly values: object }) => Object.values(values).some((value) => value !== false)
 
 const tokenTable = {
   provider: { type: plainText, help: 'Who makes the tokens: ecr.' },
   providerOpts: { type: plainText, help: 'What the provider needs to know: profile=..,region=..' },
-  expiry: { type: duration, default: '12h', help: 'How long a token is used.' },
+  expiry: { type: anyDuration, default: 12 * HOUR_MS, help: 'How long a token is used.' },
   static: { type: anyText, help: 'A token that never changes.' },
 } as const satisfies Table
 
@@ -73,10 +85,10 @@ export const registryKeys: readonly string[] = [
 
 const pruneTable = {
   enabled: { type: boolean, default: false, help: 'Whether to prune at all.' },
-  duration: { type: duration, default: '30d', help: 'The age from which an image goes.' },
+  duration: { type: anyDuration, default: 30 * DAY_MS, help: 'The age from which an image goes.' },
   type: { type: choice('accessed', 'created', 'pattern'), default: 'accessed', help: 'What goes: by last pull, by age, or by expr.' },
   expr: { type: plainText, help: 'Expressions for type pattern.' },
-  frequency: { type: duration, default: '1d', help: 'How often it runs.' },
+  frequency: { type: anyDuration, default: DAY_MS, help: 'How often it runs.' },
   count: { type: integer(-1, MAX_COUNT), default: -1, help: 'How many images go in one run; -1: all.' },
   dryRun: { type: boolean, default: false, help: 'Only say what would go.' },
   dryrun: { type: boolean, default: false, help: 'The same: the program before this one read it in this spelling.' },
@@ -93,6 +105,17 @@ const serverTlsTable = {
   key: { type: path, help: 'PEM file with its key.' },
   ca: { type: path, help: 'PEM file with the authorities of client certificates.' },
   clientAuth: { type: choice('none', 'verify'), default: 'none', help: 'Whether clients must bring a certificate.' },
+} as const satisfies Table
+
+/** Also exported for its defaults. */
+export const scrubTable = {
+  every: { type: duration, default: 7 * DAY_MS, help: 'How often everything is read; 0: never.' },
+  rate: { type: rate, default: 20 * MIB, help: 'How many bytes are read in a second.' },
+} as const satisfies Table
+
+const tagRuleTable = {
+  match: { type: referenceGlob, help: 'Which tags: a glob on registry/repository:tag.' },
+  revalidate: { type: revalidation, help: 'When a cached tag is checked: never, always, or when the last check is so old.' },
 } as const satisfies Table
 
 /** In the order of help. */
@@ -182,6 +205,43 @@ export const settings = {
     since: 'pulling',
     help: "Ask the registry whether tag 'latest' has changed, each time.",
   },
+  tagPolicy: {
+    type: listOf(mapOf(tagRuleTable)),
+    since: 'pulling',
+    help: 'When cached tags are checked; the first rule that matches counts.',
+  },
+  skipTags: {
+    flag: '--skip-tags',
+    aliases: ['-t'],
+    of: 'serve',
+    type: expressionText,
+    refusesEmpty: true,
+    since: 'pulling',
+    help: "Ask the registry whether a tag that matches has changed, each time; Go's regular expression.",
+  },
+  cacheManifests: {
+    flag: '--cache-manifests',
+    aliases: ['-m'],
+    of: 'serve',
+    type: alsoCalled(boolean, { '0': false, f: false, '1': true, t: true }),
+    default: true,
+    since: 'pulling',
+    help: 'Answer tags from the cache; without it the registry is asked each time whether they have changed.',
+  },
+  privateRegistries: {
+    flag: '--private-registry',
+    of: 'serve',
+    type: repeated(registryName),
+    refusesEmpty: true,
+    since: 'pulling',
+    help: 'A registry whose manifests are never answered without its consent; may be given several times.',
+  },
+  negativeTtl: {
+    type: duration,
+    default: 10_000,
+    since: 'pulling',
+    help: 'How long it is remembered that a registry does not have something; 0: not at all.',
+  },
   airGapped: {
     flag: '--air-gapped',
     of: 'serve',
@@ -233,6 +293,19 @@ export const settings = {
   preloadImages: { flag: '--preload-images', of: 'serve', type: path, since: 'loading', help: 'A list of images to load at start.' },
   imageFile: { type: path, since: 'loading', help: 'A list of images for the command load.' },
   resolveRef: { type: plainText, since: 'loading', help: 'The reference of an image that is loaded from a file.' },
+  minFree: {
+    flag: '--min-free',
+    of: 'serve',
+    type: diskReserve,
+    defaultHelp: '5% of the disk or 1GiB, whichever is less',
+    since: 'pulling',
+    help: 'What is never used of the disk that the store lies on; 0: nothing is kept free.',
+  },
+  scrub: {
+    type: mapOf(scrubTable),
+    since: 'pulling',
+    help: 'Reading all that is stored, now and again, in the background, and mending what is damaged.',
+  },
   health: { flag: '--health', of: 'serve', type: port, default: 0, since: 'health', help: 'The port of /health; 0: none.' },
   metrics: { flag: '--metrics', of: 'serve', type: port, default: 0, since: 'metrics', help: 'The port of /metrics; 0: none.' },
   helloWorld: {
@@ -263,6 +336,7 @@ export const settings = {
 export type SettingKey = keyof typeof settings
 export type SettingValues = Values<typeof settings>
 export type RegistrySection = Section<typeof registryTable>
+export type TagRuleSection = Section<typeof tagRuleTable>
 
 const settingsMap = mapOf(settings)
 

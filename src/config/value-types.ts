@@ -1,6 +1,8 @@
 /** The kinds of value that a setting can have: what is allowed, and how it is read from a flag or from the file. */
 import { isIP } from 'node:net'
 import { asRegistry, DOCKER_HUB, type Registry } from '../oci/name.ts'
+import { parseReferenceGlob } from '../oci/reference-glob.ts'
+import type { Revalidate } from './config.ts'
 import type { Findings } from './findings.ts'
 import { kindOf, type Scalar, showScalar, type Tree } from './tree.ts'
 
@@ -22,7 +24,7 @@ export type ScalarType<T> = ValueType<T> & {
 
 type ScalarRules<T> = Pick<ScalarType<T>, 'want' | 'placeholder' | 'parse'> & Partial<Pick<ScalarType<T>, 'show'>>
 
-function scalarType<T>(rules: ScalarRules<T>): ScalarType<T> {
+export function scalarType<T>(rules: ScalarRules<T>): ScalarType<T> {
   const type = { show: showScalar, ...rules }
   return {
     ...type,
@@ -134,12 +136,55 @@ export const variableName = scalarType({
   show: () => 'something else',
 })
 
-/** As Go writes them, or a whole number of days; for features that come later, so it stays text. */
-export const duration = scalarType({
+export const HOUR_MS = 3_600_000
+export const DAY_MS = 24 * HOUR_MS
+const UNITS_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: HOUR_MS }
+
+/** In ms; as Go writes them, or a whole number of days; negative ones as well, since older programs took them. */
+export const anyDuration = scalarType({
   want: 'a duration such as 30d, 12h or 1h30m',
   placeholder: 'DURATION',
-  parse: ({ text }) => (/^(?:-?\d+d|-?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+)$/.test(text) ? text : undefined),
+  parse: ({ text }) => parseDuration(text),
 })
+
+/** In ms; not negative. */
+export const duration = scalarType({ ...anyDuration, parse: ({ text }) => (text.startsWith('-') ? undefined : parseDuration(text)) })
+
+function parseDuration(text: string): number | undefined {
+  const [, sign = '', days, parts = ''] = /^(-?)(?:(\d+)d|((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+|0))$/.exec(text) ?? []
+  if (days === undefined && parts === '') return undefined
+  const amounts = Array.from(parts.matchAll(/([\d.]+)([a-zµ]+)/g), ([, amount, unit = '']) => Number(amount) * (UNITS_MS[unit] ?? 0))
+  const total = days === undefined ? amounts.reduce((sum, ms) => sum + ms, 0) : Number(days) * DAY_MS
+  return sign === '' ? total : -total
+}
+
+/** When a cached tag is checked: never, each time, or when the last check is so many ms old. */
+export const revalidation = scalarType<Revalidate>({
+  want: 'never, always or a duration such as 30d, 12h or 1h30m',
+  placeholder: undefined,
+  parse: (scalar) => {
+    const word = scalar.text.toLowerCase()
+    return word === 'never' || word === 'always' ? word : duration.parse(scalar)
+  },
+})
+
+export const referenceGlob = scalarType({
+  want: "a glob on registry/repository:tag, such as 'quay.io/**' or '**:latest'",
+  placeholder: undefined,
+  parse: ({ text }) => parseReferenceGlob(text),
+})
+
+/** Only taken as text here: what reads expressions is loaded when there is one. */
+export const expressionText = scalarType({
+  want: "Go's regular expression, such as ^latest$, or .* for all",
+  placeholder: 'EXPR',
+  parse: ({ text }) => text,
+})
+
+/** A list in the file, and a flag that is given once for each item. */
+export function repeated<T>(item: ScalarType<T>): ValueType<readonly T[]> & { readonly item: ScalarType<T> } {
+  return { ...listOf(item), item }
+}
 
 export function listOf<T>(item: ValueType<T>): ValueType<readonly T[]> {
   return {

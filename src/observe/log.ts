@@ -38,19 +38,26 @@ export function createLog({ level: least, format, write, clock }: LogOptions): L
 export type LogOutput = { readonly write: (line: string) => void; readonly close: () => void }
 
 /**
- * Opens a log file for appending, mode 0644. Lines that cannot be written any more (disk full) are lost: serving goes on.
+ * Opens a log file for appending, mode 0644. Lines that cannot be written (disk full) are lost, or cut: serving goes on, and the next one begins on a
+ * line of its own.
  * @throws the system's error if the file cannot be opened
  */
 export function openLogOutput(file: string): LogOutput {
   const fd = openSync(file, 'a', 0o644)
+  let isCut = false
+  const withoutFail = (work: () => void) => {
+    try {
+      work()
+    } catch {
+      // nowhere left to say so
+    }
+  }
   return {
-    write: (line) => {
-      try {
-        writeSync(fd, line)
-      } catch {
-        // nowhere left to say so
-      }
-    },
-    close: () => closeSync(fd),
+    write: (line) =>
+      withoutFail(() => {
+        const text = isCut ? `\n${line}` : line
+        isCut = writeSync(fd, text) < Buffer.byteLength(text)
+      }),
+    close: () => withoutFail(() => closeSync(fd)),
   }
 }

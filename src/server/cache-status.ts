@@ -1,5 +1,7 @@
 /** `Cache-Status` (RFC 9211) and `Warning`: what the cache did for an answer, in words for a header. */
 import type { CacheStatus } from '../cache/answer.ts'
+import { RememberedError } from '../cache/negative.ts'
+import { OciError } from '../oci/error.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 
 const CACHE = 'ociregistry'
@@ -12,8 +14,11 @@ export function formatCacheStatus(status: CacheStatus | undefined): string {
   return status.collapsed ? `${CACHE}; fwd=miss; collapsed` : `${CACHE}; fwd=miss`
 }
 
+/** What an upstream said just now may be said again without asking it: that is a hit, too. */
 export function cacheStatusOfError(error: unknown): string {
-  return error instanceof UpstreamError ? `${CACHE}; fwd=miss; detail=${dashed(error.kind)}` : CACHE
+  const told = error instanceof OciError && error.cause !== undefined ? error.cause : error
+  if (!(told instanceof UpstreamError)) return CACHE
+  return `${told instanceof RememberedError ? HIT : `${CACHE}; fwd=miss`}; detail=${dashed(told.kind)}`
 }
 
 /** The carrier that the distribution-spec has for "served stale" ("Warnings"); undefined where nothing is to be said. */

@@ -1,5 +1,6 @@
 /** The one table that turns what went wrong upstream into a status and a code; nobody types a status twice. */
 import { type ErrorCode, OciError } from '../oci/error.ts'
+import { isSystemError } from '../store/space.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 
 /** What was asked for: decides which code says "not found". */
@@ -24,15 +25,10 @@ const ANSWERS: Readonly<Record<UpstreamErrorKind, readonly [status: number, code
 /** Where nobody says when to come again. */
 const RETRY_AFTER_S = '30'
 
-/** A disk that is full, a file that cannot be read, too many open files: trouble of this machine, and no mistake of ours. */
-export function isStorageError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'errno' in error
-}
-
 /** @returns undefined for an error that nobody expected: a mistake of our own */
 export function toOciError(error: unknown, asked: Asked): OciError | undefined {
   if (error instanceof OciError) return error
-  if (isStorageError(error)) {
+  if (isSystemError(error)) {
     return new OciError(503, 'UNAVAILABLE', `the store failed: ${error.message}`, { 'retry-after': RETRY_AFTER_S }, { cause: error })
   }
   if (!(error instanceof UpstreamError)) return undefined

@@ -13,10 +13,11 @@ import { OCI_INDEX } from '../oci/media-type.ts'
 import { isMachineryTag } from '../oci/name.ts'
 import { type ByteRange, decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
+import { isSystemError } from '../store/space.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
-import { type Asked, isStorageError, machineryError, toOciError } from './errors.ts'
+import { type Asked, machineryError, toOciError } from './errors.ts'
 import type { Note } from './listener.ts'
 import { nextPageLink, pageLimit, pageOf } from './paging.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
@@ -246,7 +247,7 @@ export class PullApi {
   #logFailure({ method, url }: IncomingMessage, error: unknown, route: Route, known: OciError | undefined): void {
     const { log } = this.#deps
     if (known === undefined) log.error('bug: unexpected error', { method, url, error, bug: true })
-    else if (isStorageError(error)) log.error('the store failed', { method, url, error })
+    else if (isSystemError(error)) log.error('the store failed', { method, url, error })
     else if (error instanceof UpstreamError && route.kind !== 'blob') {
       log[error.kind === 'notFound' ? 'info' : 'warn']('upstream failed', { method, url, kind: error.kind, error })
     }

@@ -10,29 +10,17 @@
  *
  * Names are made from parsed digests only. Everything else that lies there is left alone.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import * as fs from 'node:fs'
-import { access, constants, mkdir, readdir, rename, stat } from 'node:fs/promises'
-import { dirname, join, relative, resolve } from 'node:path'
+import { constants } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
-import { DirectorySync, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
-import {
-  changeMode,
-  closeFile,
-  errorCode,
-  inDirectory,
-  isMissing,
-  openFile,
-  removeFile,
-  renameFile,
-  SharedFile,
-  statFile,
-  syncFile,
-} from './file.ts'
+import { BIG_SYNCS_AT_ONCE, DirectorySync, GATHER_MS, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
+import { errorCode, inDirectory, isMissing, isUnreadable, makeDirectory, namesIn, removeFile, syncDirectory } from './file.ts'
 import { FileBlob, identityOf, identityOfFile, VERIFIED_MODE } from './file-blob.ts'
-import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory } from './record.ts'
+import { type FileSystem, systemFiles } from './file-system.ts'
+import { moveToQuarantine } from './quarantine.ts'
+import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory, referenceFileName } from './record.ts'
 import { type ReadSmallFile, readSmallFile, readSmallFileSync } from './small-file.ts'
 import type { ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
 
@@ -40,47 +28,56 @@ const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as co
 const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
 
 const RECORD_MODE = 0o644
-/** More would keep libuv's threads from reading. */
-const BIG_SYNCS_AT_ONCE = 2
 /** Small files that are read before other work gets its turn. */
 const FILES_PER_TURN = 64
 /** More than nearly all records and references have. */
 const LISTED_AT_ONCE_BYTES = 64 * 1024
-/** What is wrong with one file, and not with all: its permissions, what it is, or the disk under it. */
-const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO', 'ENXIO', 'ELOOP'])
 
 export class DirectoryStore implements Store {
   readonly #syncs: Readonly<Record<'blobs' | 'refs' | 'img' | 'fat', DirectorySync>>
-  readonly #bigSyncs = new Limiter(BIG_SYNCS_AT_ONCE)
+  /** The spool, on the same disk, shares it. */
+  readonly bigSyncs = new Limiter(BIG_SYNCS_AT_ONCE)
 
   private constructor(
     readonly path: string,
     private readonly log: Log,
+    private readonly files: FileSystem,
+    gatherMs: number,
   ) {
-    const sync = (name: string) => new DirectorySync(join(path, name))
+    const sync = (name: string) => new DirectorySync(join(path, name), files, gatherMs)
     this.#syncs = { blobs: sync('blobs'), refs: sync('refs'), img: sync('img'), fat: sync('fat') }
   }
 
+  readonly #read: ReadSmallFile = (path) => readSmallFile(path, this.files)
+
+  /** One that is there, or will be: nothing is created or looked at. */
+  static at(path: string, log: Log, files = systemFiles, gatherMs = GATHER_MS): DirectoryStore {
+    return new DirectoryStore(resolve(path), log, files, gatherMs)
+  }
+
   /** Creates what is missing. @throws Error naming the directory that cannot be made or written */
-  static async open(path: string, log: Log): Promise<DirectoryStore> {
+  static async open(path: string, log: Log, files = systemFiles, gatherMs = GATHER_MS): Promise<DirectoryStore> {
     const root = resolve(path)
     for (const directory of [root, ...DIRECTORIES.map((name) => join(root, name))]) {
       try {
-        await makeDirectory(directory)
-        await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
+        await makeDirectory(directory, files)
+        await files.access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
       } catch (cause) {
         throw new Error(`cannot use ${directory} as (part of) the store: ${describe(cause)}; choose another directory with --image-path`, {
           cause,
         })
       }
     }
-    return new DirectoryStore(root, log)
+    await syncDirectory(root, files).catch(() => {}) // a process that was killed may have made them; who may not sync goes on without
+    return new DirectoryStore(root, log, files, gatherMs)
   }
 
   /** Clears away what writes left that a crash cut short. Only for the holder of the store's lock: to others these files may be alive. */
   async removeLeftovers(): Promise<void> {
-    for (const { path } of Object.values(this.#syncs)) {
-      for (const name of await readdir(path)) if (name.startsWith(TEMPORARY_PREFIX)) await removeFile(join(path, name))
+    for (const directory of DIRECTORIES) {
+      const path = join(this.path, directory)
+      for (const name of await namesIn(path, this.files))
+        if (name.startsWith(TEMPORARY_PREFIX)) await removeFile(join(path, name), this.files)
     }
   }
 
@@ -88,7 +85,7 @@ export class DirectoryStore implements Store {
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
     const path = this.#blobPath(digest)
     try {
-      return await FileBlob.of(new SharedFile(await openFile(path, 'r')))
+      return await FileBlob.open(path, this.files)
     } catch (error) {
       if (!isMissing(error)) this.#leaveOut(path, error)
       return undefined
@@ -97,7 +94,7 @@ export class DirectoryStore implements Store {
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
     await this.#seal(spoolPath)
-    await inDirectory(this.#syncs.blobs.path, () => renameFile(spoolPath, this.#blobPath(digest)))
+    await inDirectory(this.#syncs.blobs.path, () => this.files.rename(spoolPath, this.#blobPath(digest)), this.files)
     await this.#syncs.blobs.sync()
   }
 
@@ -119,15 +116,15 @@ export class DirectoryStore implements Store {
 
   async quarantineBlob(digest: Digest, identity: string, why: string): Promise<void> {
     const path = this.#blobPath(digest)
-    if ((await identityOfFile(path)) === identity) await this.#quarantine(path, why)
+    if ((await identityOfFile(path, this.files)) === identity) await this.#quarantine(path, why)
   }
 
   async deleteBlob(digest: Digest): Promise<void> {
-    await removeFile(this.#blobPath(digest))
+    await removeFile(this.#blobPath(digest), this.files)
   }
 
   async *listBlobs(): AsyncGenerator<Digest> {
-    for (const name of await namesIn(join(this.path, 'blobs'))) {
+    for (const name of await namesIn(join(this.path, 'blobs'), this.files)) {
       const digest = digestOfFileName(name)
       if (digest !== undefined) yield digest
     }
@@ -142,14 +139,14 @@ export class DirectoryStore implements Store {
     const name = digestFileName(digest)
     for (const directory of RECORD_DIRECTORIES) {
       const path = join(this.path, directory, name)
-      const record = await this.#load(path, readSmallFile, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
+      const record = await this.#load(path, this.#read, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
       if (record !== undefined) return record
     }
     return undefined
   }
 
   async deleteRecord(digest: Digest): Promise<void> {
-    for (const directory of RECORD_DIRECTORIES) await removeFile(join(this.path, directory, digestFileName(digest)))
+    for (const directory of RECORD_DIRECTORIES) await removeFile(join(this.path, directory, digestFileName(digest)), this.files)
   }
 
   async *listRecords(): AsyncGenerator<ListedRecord> {
@@ -159,16 +156,16 @@ export class DirectoryStore implements Store {
   }
 
   async putRef(ref: RefRecord): Promise<void> {
-    await writeFileAtomically(this.#syncs.refs, refFileName(ref.reference), Buffer.from(encodeRef(ref)), RECORD_MODE)
+    await writeFileAtomically(this.#syncs.refs, referenceFileName(ref.reference), Buffer.from(encodeRef(ref)), RECORD_MODE)
   }
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
-    const name = refFileName(reference)
-    return this.#load(join(this.path, 'refs', name), readSmallFile, (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+    const name = referenceFileName(reference)
+    return this.#load(join(this.path, 'refs', name), this.#read, (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
   }
 
   async deleteRef(reference: string): Promise<void> {
-    await removeFile(join(this.path, 'refs', refFileName(reference)))
+    await removeFile(join(this.path, 'refs', referenceFileName(reference)), this.files)
   }
 
   async *listRefs(): AsyncGenerator<RefRecord> {
@@ -182,11 +179,11 @@ export class DirectoryStore implements Store {
   async *#listFiles<T>(directory: string, decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
     const buffer = Buffer.allocUnsafe(LISTED_AT_ONCE_BYTES)
     let inTurn = 0
-    for (const name of await namesIn(join(this.path, directory))) {
+    for (const name of await namesIn(join(this.path, directory), this.files)) {
       if (digestOfFileName(name) === undefined) continue
       if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       const path = join(this.path, directory, name)
-      const read = (file: string) => readSmallFileSync(file, buffer)
+      const read = (file: string) => readSmallFileSync(file, buffer, this.files)
       const value = await this.#load(path, read, (text, timeMs) => decode(name, text, timeMs))
       if (value !== undefined) yield value
     }
@@ -198,29 +195,29 @@ export class DirectoryStore implements Store {
       const file = await read(path)
       return file === undefined ? undefined : decode(file.text, file.timeMs)
     } catch (error) {
-      if (error instanceof RecordError) await this.#quarantine(path, error.message).catch((cause) => this.#leaveOut(path, cause))
+      if (error instanceof RecordError) await this.#setAside(path, error.message)
       else if (!isMissing(error)) this.#leaveOut(path, error)
       return undefined
     }
   }
 
+  /** Where nothing may be written, as on a read-only file system, a damaged file is as good as absent, too. */
+  async #setAside(path: string, why: string): Promise<void> {
+    try {
+      await this.#quarantine(path, why)
+    } catch (error) {
+      this.log.error('damaged file left out: it cannot be moved to quarantine', { file: path, why, error })
+    }
+  }
+
   /** @throws what is not about this one file */
   #leaveOut(path: string, error: unknown): void {
-    if (!UNREADABLE.has(errorCode(error) ?? '')) throw error
+    if (!isUnreadable(error)) throw error
     this.log.error('file left out: it cannot be read', { file: path, error })
   }
 
   async #quarantine(path: string, why: string): Promise<void> {
-    const directory = join(this.path, 'quarantine')
-    const target = join(directory, `${relative(this.path, path).replaceAll('/', '-')}-${Date.now()}-${randomBytes(4).toString('hex')}`)
-    await mkdir(directory, { recursive: true })
-    try {
-      await rename(path, target)
-    } catch (error) {
-      if (isMissing(error)) return
-      throw error
-    }
-    this.log.error('damaged file moved to quarantine', { file: path, quarantine: target, why })
+    await moveToQuarantine(this.path, path, why, this.log, this.files)
   }
 
   /**
@@ -228,39 +225,19 @@ export class DirectoryStore implements Store {
    * @param identity of the file that was verified; another one that lies there by now stays unmarked
    */
   async #seal(path: string, identity?: string): Promise<void> {
-    const fd = await openFile(path, 'r')
+    const { files } = this
+    const fd = await files.open(path, 'r')
     try {
-      await this.#bigSyncs.run(() => syncFile(fd))
-      if (identity !== undefined && identityOf(await statFile(fd)) !== identity) return
-      await changeMode(fd, VERIFIED_MODE)
+      await this.bigSyncs.run(() => files.fsync(fd))
+      if (identity !== undefined && identityOf(await files.fstat(fd)) !== identity) return
+      await files.fchmod(fd, VERIFIED_MODE)
     } finally {
-      await closeFile(fd)
+      await files.close(fd)
     }
   }
 
   #blobPath(digest: Digest): string {
     return join(this.path, 'blobs', digestFileName(digest))
-  }
-}
-
-/** As `mkdir -p`. Node's own `recursive` never returns where the parent exists but takes no directories, as /proc (seen with Node 20). */
-async function makeDirectory(path: string): Promise<void> {
-  const parent = dirname(path)
-  if (parent !== path && !fs.existsSync(parent)) await makeDirectory(parent)
-  try {
-    await mkdir(path)
-  } catch (error) {
-    if (errorCode(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
-  }
-}
-
-/** Nothing where there is no such directory. */
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory)
-  } catch (error) {
-    if (isMissing(error)) return []
-    throw error
   }
 }
 
@@ -271,13 +248,9 @@ function checked(record: ManifestRecord): ManifestRecord {
 }
 
 function refNamed(fileName: string, ref: RefRecord): RefRecord {
-  if (refFileName(ref.reference) !== fileName)
-    throw new RecordError(`it holds ${ref.reference}, which belongs into ${refFileName(ref.reference)}`)
+  if (referenceFileName(ref.reference) !== fileName)
+    throw new RecordError(`it holds ${ref.reference}, which belongs into ${referenceFileName(ref.reference)}`)
   return ref
-}
-
-function refFileName(reference: string): string {
-  return createHash('sha256').update(reference).digest('hex')
 }
 
 function describe(error: unknown): string {

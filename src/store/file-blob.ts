@@ -1,17 +1,21 @@
 /** A blob in a file: open for reading, with what its mode and times say of it. */
-import type { Stats } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { isMissing, type SharedFile, statFile } from './file.ts'
+import { isMissing, SharedFile } from './file.ts'
+import { type FileStats, systemFiles, TO_READ } from './file-system.ts'
 import type { Available, ReadBuffers, StoredBlob } from './store.ts'
 
 /** Of a blob that this program has verified, like a git object. */
 export const VERIFIED_MODE = 0o444
 const ANY_WRITE = 0o222
 
+/** Whether nobody may write to a file any more: all of it is durable, and was verified. */
+export function isSealed(mode: number): boolean {
+  return (mode & ANY_WRITE) === 0
+}
+
 export class FileBlob implements StoredBlob {
   private constructor(
     private readonly file: SharedFile,
-    private readonly stats: Stats,
+    private readonly stats: FileStats,
   ) {}
 
   get sizeBytes(): number {
@@ -19,21 +23,22 @@ export class FileBlob implements StoredBlob {
   }
 
   get verified(): boolean {
-    return (this.stats.mode & ANY_WRITE) === 0
+    return isSealed(this.stats.mode)
   }
 
   get identity(): string {
     return identityOf(this.stats)
   }
 
-  /** Undefined if it is no regular file. */
-  static async of(file: SharedFile): Promise<FileBlob | undefined> {
+  /** Undefined if it is no regular file. @throws the system's error */
+  static async open(path: string, files = systemFiles): Promise<FileBlob | undefined> {
+    const fd = await files.open(path, TO_READ)
     let blob: FileBlob | undefined
     try {
-      const stats = await statFile(file.fd)
-      if (stats.isFile()) blob = new FileBlob(file, stats)
+      const stats = await files.fstat(fd)
+      if (stats.isFile()) blob = new FileBlob(new SharedFile(fd, files), stats)
     } finally {
-      if (blob === undefined) await file.release()
+      if (blob === undefined) await files.close(fd)
     }
     return blob
   }
@@ -52,14 +57,14 @@ export class FileBlob implements StoredBlob {
 }
 
 /** Not the time of the last change of any kind: marking a file as verified is such a change. */
-export function identityOf({ dev, ino, size, mtimeMs }: Stats): string {
+export function identityOf({ dev, ino, size, mtimeMs }: FileStats): string {
   return `${dev}:${ino}:${size}:${mtimeMs}`
 }
 
 /** Undefined for a file that is missing. */
-export async function identityOfFile(path: string): Promise<string | undefined> {
+export async function identityOfFile(path: string, files = systemFiles): Promise<string | undefined> {
   try {
-    return identityOf(await stat(path))
+    return identityOf(await files.stat(path))
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error

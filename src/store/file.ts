@@ -1,61 +1,68 @@
-/** Files by descriptor: the few system calls the hot path makes, as promises, and reading a file in chunks. */
-import * as fs from 'node:fs'
-import { mkdir, unlink } from 'node:fs/promises'
+/** Files by descriptor: writing all of something, reading in chunks, sharing one; and what system errors say. */
+import { dirname } from 'node:path'
+import { type FileSystem, systemFiles } from './file-system.ts'
 import type { Available, ReadBuffers } from './store.ts'
 
-export function openFile(path: string, flags: string, mode?: number): Promise<number> {
-  return new Promise((resolve, reject) => fs.open(path, flags, mode, (error, fd) => (error ? reject(error) : resolve(fd))))
-}
-
-export function statFile(fd: number): Promise<fs.Stats> {
-  return new Promise((resolve, reject) => fs.fstat(fd, (error, stats) => (error ? reject(error) : resolve(stats))))
-}
+const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO', 'ENXIO', 'ELOOP'])
 
 /** Writes all of `chunks` at `position`, with as few system calls as the kernel allows. */
-export async function writeAll(fd: number, chunks: readonly Uint8Array[], position: number): Promise<void> {
+export async function writeAll(fd: number, chunks: readonly Uint8Array[], position: number, files = systemFiles): Promise<void> {
   let rest = chunks.filter((chunk) => chunk.byteLength > 0)
   let at = position
   while (rest.length > 0) {
     const batch = rest.slice(0, MAX_VECTORS)
-    const written = await new Promise<number>((resolve, reject) =>
-      fs.writev(fd, batch, at, (error, bytes) => (error ? reject(error) : resolve(bytes))),
-    )
+    const written = await files.writev(fd, batch, at)
     at += written
     rest = [...unwritten(batch, written), ...rest.slice(MAX_VECTORS)]
   }
 }
 
-/** Makes the content of a file durable. */
-export function syncFile(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve())))
-}
-
-export function closeFile(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve())))
-}
-
-export function changeMode(fd: number, mode: number): Promise<void> {
-  return new Promise((resolve, reject) => fs.fchmod(fd, mode, (error) => (error ? reject(error) : resolve())))
-}
-
 /** Does `work`, which needs a directory; makes it and tries again where it is missing: somebody may empty a cache while it runs. */
-export async function inDirectory<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function inDirectory<T>(path: string, work: () => Promise<T>, files = systemFiles): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (!isMissing(error)) throw error
-    await mkdir(path, { recursive: true })
+    await makeDirectory(path, files)
     return work()
   }
 }
 
-export function renameFile(from: string, to: string): Promise<void> {
-  return new Promise((resolve, reject) => fs.rename(from, to, (error) => (error ? reject(error) : resolve())))
+/** As `mkdir -p`. Node's own `recursive` never returns where the parent exists but takes no directories, as /proc (seen with Node 20). */
+export async function makeDirectory(path: string, files = systemFiles): Promise<void> {
+  const parent = dirname(path)
+  if (parent !== path && !(await exists(parent, files))) await makeDirectory(parent, files)
+  try {
+    await files.mkdir(path)
+    await syncDirectory(parent, files).catch(() => {}) // a parent that may not be read is no reason to do without the directory
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST' || !(await files.stat(path)).isDirectory()) throw error
+  }
+}
+
+/** Makes what was renamed into a directory, made in it and removed from it durable. */
+export async function syncDirectory(path: string, files = systemFiles): Promise<void> {
+  const fd = await files.open(path, 'r')
+  try {
+    await files.fsync(fd)
+  } finally {
+    await files.close(fd)
+  }
+}
+
+/** The names in a directory; none where there is no such directory. */
+export async function namesIn(directory: string, files = systemFiles): Promise<string[]> {
+  try {
+    return await files.readdir(directory)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
 }
 
 /** Removes a file's name; one that is not there is as good. */
-export async function removeFile(path: string): Promise<void> {
-  await unlink(path).catch((error: unknown) => {
+export async function removeFile(path: string, files = systemFiles): Promise<void> {
+  await files.unlink(path).catch((error: unknown) => {
     if (!isMissing(error)) throw error
   })
 }
@@ -63,6 +70,11 @@ export async function removeFile(path: string): Promise<void> {
 export function isMissing(error: unknown): boolean {
   const code = errorCode(error)
   return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
+/** Whether something is wrong with one file, and not with all: its permissions, what it is, or the disk under it. */
+export function isUnreadable(error: unknown): boolean {
+  return UNREADABLE.has(errorCode(error) ?? '')
 }
 
 /** The `code` of a system error (`ENOENT`, `ENOSPC`), undefined for anything else. */
@@ -73,7 +85,7 @@ export function errorCode(error: unknown): string | undefined {
 /**
  * The bytes of an open file from `start` to `end` (exclusive). The next chunk is read while the caller uses the last one, where `buffers`
  * lends a second buffer for that: as fast as sendfile, and two buffers are all it ever holds.
- * @throws Error if the file ends before `end`
+ * It ends early where `available` says that there is no more than `offset`. @throws Error if the file ends before `end`
  */
 export async function* readChunks(
   fd: number,
@@ -81,16 +93,18 @@ export async function* readChunks(
   end: number,
   buffers: ReadBuffers,
   available: Available = () => end,
+  files = systemFiles,
 ): AsyncGenerator<Buffer, void, void> {
   let offset = start
-  let ahead: Promise<Chunk> | undefined
+  let ahead: Promise<Chunk | undefined> | undefined
   try {
     while (offset < end) {
-      const chunk: Chunk = await (ahead ?? readWhenAvailable(fd, offset, end, buffers, available))
+      const chunk = await (ahead ?? readWhenAvailable(fd, offset, end, buffers, available, files))
       ahead = undefined
+      if (chunk === undefined) return
       try {
         offset += chunk.length
-        ahead = offset < end ? readAhead(fd, offset, end, buffers, available) : undefined
+        ahead = offset < end ? readAhead(fd, offset, end, buffers, available, files) : undefined
         yield chunk.buffer.subarray(0, chunk.length)
       } finally {
         buffers.give(chunk.buffer)
@@ -106,7 +120,10 @@ export async function* readChunks(
 export class SharedFile {
   #holders = 1
 
-  constructor(readonly fd: number) {}
+  constructor(
+    readonly fd: number,
+    private readonly files: FileSystem = systemFiles,
+  ) {}
 
   hold(): this {
     if (this.#holders === 0) throw new Error('the file was closed before it could be read')
@@ -117,14 +134,14 @@ export class SharedFile {
   /** Each holder calls it once. */
   async release(): Promise<void> {
     this.#holders--
-    if (this.#holders === 0) await closeFile(this.fd)
+    if (this.#holders === 0) await this.files.close(this.fd)
   }
 
   /** As `readChunks`, holding the file meanwhile. */
   async *read(start: number, end: number, buffers: ReadBuffers, available?: Available): AsyncGenerator<Buffer, void, void> {
     this.hold()
     try {
-      yield* readChunks(this.fd, start, end, buffers, available)
+      yield* readChunks(this.fd, start, end, buffers, available, this.files)
     } finally {
       await this.release()
     }
@@ -136,38 +153,65 @@ const MAX_VECTORS = 1024
 
 type Chunk = { readonly buffer: Buffer; readonly length: number }
 
-async function readWhenAvailable(fd: number, offset: number, end: number, buffers: ReadBuffers, available: Available): Promise<Chunk> {
+/** Undefined where no more will be available. */
+async function readWhenAvailable(
+  fd: number,
+  offset: number,
+  end: number,
+  buffers: ReadBuffers,
+  available: Available,
+  files: FileSystem,
+): Promise<Chunk | undefined> {
   const limit = Math.min(end, await available(offset))
-  return readInto(fd, offset, limit, buffers.take(), buffers)
+  return limit <= offset ? undefined : readInto(fd, offset, limit, buffers.take(), buffers, files)
 }
 
 /** Undefined where nothing can be read at once, or reading ahead does not pay. */
-function readAhead(fd: number, offset: number, end: number, buffers: ReadBuffers, available: Available): Promise<Chunk> | undefined {
+function readAhead(
+  fd: number,
+  offset: number,
+  end: number,
+  buffers: ReadBuffers,
+  available: Available,
+  files: FileSystem,
+): Promise<Chunk> | undefined {
   const limit = available(offset)
   if (typeof limit !== 'number') {
     limit.catch(() => {}) // the next turn asks again, and throws it
     return undefined
   }
-  const buffer = buffers.takeAhead()
+  const buffer = limit <= offset ? undefined : buffers.takeAhead()
   if (buffer === undefined) return undefined
-  const chunk = readInto(fd, offset, Math.min(end, limit), buffer, buffers)
+  const chunk = readInto(fd, offset, Math.min(end, limit), buffer, buffers, files)
   chunk.catch(() => {}) // awaited at the next turn; until then it must not count as unhandled
   return chunk
 }
 
 /** Gives the buffer back itself if there is nothing to hand on. */
-async function readInto(fd: number, offset: number, limit: number, buffer: Buffer, buffers: ReadBuffers): Promise<Chunk> {
+async function readInto(
+  fd: number,
+  offset: number,
+  limit: number,
+  buffer: Buffer,
+  buffers: ReadBuffers,
+  files: FileSystem,
+): Promise<Chunk> {
   try {
     const wanted = Math.min(buffer.byteLength, limit - offset)
-    const length = await new Promise<number>((resolve, reject) =>
-      fs.read(fd, buffer, 0, wanted, offset, (error, bytes) => (error ? reject(error) : resolve(bytes))),
-    )
+    const length = await files.read(fd, buffer, wanted, offset)
     if (length === 0) throw new Error(`file ended at byte ${offset}, expected ${limit}`)
     return { buffer, length }
   } catch (error) {
     buffers.give(buffer)
     throw error
   }
+}
+
+function exists(path: string, files: FileSystem): Promise<boolean> {
+  return files.stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 function unwritten(chunks: readonly Uint8Array[], written: number): Uint8Array[] {

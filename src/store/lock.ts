@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type BigIntStats, existsSync } from 'node:fs'
-import { link, lstat, open, rename, utimes } from 'node:fs/promises'
+import { link, lstat, open, readdir, rename, utimes } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../observe/clock.ts'
@@ -22,15 +22,22 @@ export class StoreLockedError extends Error {
     readonly directory: string,
     readonly holder: LockHolder | undefined,
   ) {
-    const who = holder === undefined ? 'another process' : `${holder.program} ${holder.version} (pid ${holder.pid} on ${holder.hostname})`
-    super(`the store ${directory} is in use by ${who}: stop it, or choose another directory with --image-path`)
+    super(`the store ${directory} is in use by ${describeHolder(holder)}: stop it, or choose another directory with --image-path`)
     this.name = 'StoreLockedError'
   }
+}
+
+export function describeHolder(holder: LockHolder | undefined): string {
+  return holder === undefined ? 'another process' : `${holder.program} ${holder.version} (pid ${holder.pid} on ${holder.hostname})`
 }
 
 const LOCK = 'lock'
 const RETRY_MS = 250
 const ANSWER_MS = 2_000
+/** Sockets of those who wait, or waited. */
+const WAITING = /^\.lock-(?:[0-9a-f]{12}|after-[0-9a-z]+-[0-9a-z]+)$/
+/** One that is younger may have been bound, and not be listened on yet. */
+const SETTLED_MS = 10_000
 /** Nobody did when it was asked, or somebody did and went before accepting: a listener's end resets those who wait in its queue. */
 const NOBODY_LISTENS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET'])
 /** More wait to be accepted than may: somebody listens. */
@@ -81,10 +88,17 @@ export class StoreLock {
     }
   }
 
-  /** Leaves a `lock` alone that is not its own: somebody must have removed that one by hand. */
+  /**
+   * Leaves a `lock` alone that is not its own: somebody must have removed that one by hand. Where it cannot be removed (the file system has become
+   * read-only) it stays as a leftover, which whoever comes next succeeds.
+   */
   async release(): Promise<void> {
     const path = join(this.#directory, LOCK)
-    if ((await identityAt(path)) === this.#identity) await removeFile(path)
+    try {
+      if ((await identityAt(path)) === this.#identity) await removeFile(path)
+    } catch {
+      // nobody answers behind it from now on
+    }
     await close(this.#server)
   }
 }
@@ -98,6 +112,28 @@ export async function lockHolder(directory: string, answerMs = ANSWER_MS): Promi
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * Removes the sockets of processes that were killed while they waited for the lock of `directory`. Only for its holder: nobody else knows that the chain
+ * of sockets ends with its own. Never rejects for one that cannot be removed.
+ */
+export async function removeDeadSockets(directory: string, clock: Pick<Clock, 'now'>): Promise<void> {
+  const handle = await open(directory, 'r')
+  try {
+    const paths = new LockPaths(directory, handle.fd)
+    for (const name of await readdir(directory)) {
+      if (WAITING.test(name) && (await isDead(paths, name, clock))) await removeFile(paths.name(name)).catch(() => {})
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function isDead(paths: LockPaths, name: string, clock: Pick<Clock, 'now'>): Promise<boolean> {
+  const stats = await lstat(paths.name(name)).catch(() => undefined)
+  if (stats?.isSocket() !== true || clock.now() - stats.mtimeMs < SETTLED_MS) return false
+  return !(await ask(paths.address(name), ANSWER_MS).catch(() => ({ held: true }))).held
 }
 
 /** Names in the store's directory, and the addresses to bind and connect them by: short ones where the directory's path is too long. */

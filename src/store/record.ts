@@ -2,6 +2,7 @@
  * The record formats on disk: one JSON object per manifest in the form the Go program reads and writes, one per reference in ours.
  * Text in, values out; no file is touched here.
  */
+import { createHash } from 'node:crypto'
 import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../oci/digest.ts'
 import { DOCKER_LIST, DOCKER_MANIFEST, kindOfMediaType, OCI_INDEX, OCI_MANIFEST } from '../oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../oci/name.ts'
@@ -80,6 +81,11 @@ export function decodeRecord(name: string, text: string, fileTimeMs: number): Ma
       pulledMs: parseTime(valueUnder(json, 'pulled')) ?? fileTimeMs,
     }
   })
+}
+
+/** The name of a reference's file: the hash of its canonical spelling. */
+export function referenceFileName(reference: string): string {
+  return createHash('sha256').update(reference).digest('hex')
 }
 
 export function encodeRef(ref: RefRecord): string {

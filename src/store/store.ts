@@ -34,7 +34,7 @@ export interface StoredBlob extends ReadableBlob {
   readWhen(start: number, end: number, buffers: ReadBuffers, available: Available): AsyncIterable<Buffer>
 }
 
-/** Resolves to how far a blob may be read, more than `offset`, as soon as that is so. */
+/** Resolves to how far a blob may be read, more than `offset`, as soon as that is so; to `offset` itself where the rest lies elsewhere. */
 export type Available = (offset: number) => number | Promise<number>
 
 /** One manifest as it is kept: exact bytes and what was known when it came. Immutable once written. */

@@ -6,6 +6,7 @@ import { OciError } from '../oci/error.ts'
 import type { Advice } from './advice.ts'
 import { Authenticator } from './authenticator.ts'
 import type { Budgets } from './budgets.ts'
+import { Circuits } from './circuits.ts'
 import type { ConnectRules } from './connector.ts'
 import type { CredentialSource } from './credentials.ts'
 import { Hops } from './hops.ts'
@@ -21,6 +22,8 @@ import type { Trust } from './trust.ts'
 export type SharedParts = {
   readonly clock: Clock
   readonly log: Log
+  /** Between 0 and 1. */
+  readonly random: () => number
   readonly trust: Trust
   readonly lookups: Lookups
   readonly proxies: Proxies
@@ -38,19 +41,24 @@ export function assembleClient(
   advice: Advice,
   shared: SharedParts,
 ): RegistryClient {
-  const { clock, log, budgets, pullTimeoutMs } = shared
+  const { clock, log, random, budgets, pullTimeoutMs } = shared
   const registry = config.name
   const origin = originOf(config)
   const idleMs = budgets.bodyIdleMs
   const transport = new Transport({ rules, parts: shared, budgets, clock })
+  const circuits = new Circuits(origin, { clock, log, random, budgets, onOpened: () => transport.retire() })
   const headers = { via: shared.via, 'user-agent': shared.userAgent }
   const hops = new Hops({ registry: config, advice, transport, headers, clock, log, idleMs })
-  const realm = new Realm({ origin, hops, clock, timeoutMs: pullTimeoutMs, idleMs })
-  const tokens = new Tokens((url, question, form) => realm.ask(url, question, form), clock)
+  const realm = new Realm({ origin, hops, circuits, clock, timeoutMs: pullTimeoutMs, idleMs })
+  const tokens = new Tokens(
+    (url, question, form) => realm.ask(url, question, form),
+    clock,
+    (url, reason) => realm.givenUp(url, reason),
+  )
   const credentials = shared.credentials.of(config)
   const authenticator = new Authenticator({ registry, origin, credentials, tokens, advice })
-  const requester = new Requester(origin, hops, authenticator)
-  return new RegistryClient({ registry, origin, requester, hops, transport, advice, clock, budgets, pullTimeoutMs })
+  const requester = new Requester(origin, hops, authenticator, circuits.registry)
+  return new RegistryClient({ registry, origin, requester, hops, transport, circuits, advice, clock, budgets, pullTimeoutMs })
 }
 
 /** `1.2.3.999` fits the grammar of hosts, and is none. */

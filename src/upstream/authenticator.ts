@@ -47,7 +47,7 @@ export class Authenticator {
    * What a request gets before it is challenged: what the last challenge for this repository at this origin asked for.
    * Nothing where that is refused by now: the next challenge is answered from the start. @throws UpstreamError
    */
-  async preemptive(at: URL, repository: Repository): Promise<Authorization> {
+  async preemptive(at: URL, repository: Repository, signal?: AbortSignal): Promise<Authorization> {
     const key = planKey(at, repository)
     const plan = this.#plans.get(key)
     const without = { header: undefined, fresh: false, note: this.#missingNote(at), credentials: undefined }
@@ -55,7 +55,7 @@ export class Authenticator {
     try {
       const credentials = await this.#credentials(at, repository)
       if (plan.identity !== credentials?.identity) return without
-      return { ...(await this.#authorize(plan, at, credentials, undefined)), fresh: false }
+      return { ...(await this.#authorize(plan, at, credentials, undefined, signal)), fresh: false }
     } catch (error) {
       this.#plans.delete(key) // it may want something else by now
       if (isDenied(error)) return without
@@ -68,26 +68,32 @@ export class Authenticator {
    * @param refused what the 401 was for
    * @throws UpstreamError 'denied' with the challenges if there is nothing to answer with; what the realm failed with
    */
-  async answer(at: URL, repository: Repository, challenges: readonly Challenge[], refused: Authorization): Promise<Authorization> {
+  async answer(
+    at: URL,
+    repository: Repository,
+    challenges: readonly Challenge[],
+    refused: Authorization,
+    signal?: AbortSignal,
+  ): Promise<Authorization> {
     const wasPassword = refused.credentials?.basic !== undefined && refused.credentials.basic === refused.header
     const credentials = await this.#credentials(at, repository, wasPassword ? refused.credentials : undefined)
     try {
-      return await this.#answerWith(credentials, at, repository, challenges, refused.header)
+      return await this.#answerWith(credentials, at, repository, challenges, refused.header, signal)
     } catch (error) {
       const others = isDenied(error) && credentials !== undefined ? await this.#others(credentials, at, repository) : undefined
       if (others === undefined) throw withChallenges(error, challenges)
-      return await this.#answerWith(others, at, repository, challenges, refused.header)
+      return await this.#answerWith(others, at, repository, challenges, refused.header, signal)
     }
   }
 
   /** What to try once more with when fresh credentials were refused (401, or 403 as ECR does with what has expired); undefined: nothing else is there. */
-  async renewed(at: URL, repository: Repository, refused: Authorization): Promise<Authorization | undefined> {
+  async renewed(at: URL, repository: Repository, refused: Authorization, signal?: AbortSignal): Promise<Authorization | undefined> {
     const plan = this.#plans.get(planKey(at, repository))
     const others = refused.credentials === undefined ? undefined : await this.#others(refused.credentials, at, repository)
     if (plan === undefined || others === undefined) return undefined
     const renewed = { ...plan, identity: others.identity }
     this.#plans.set(planKey(at, repository), renewed)
-    return { ...(await this.#authorize(renewed, at, others, undefined)), fresh: true }
+    return { ...(await this.#authorize(renewed, at, others, undefined, signal)), fresh: true }
   }
 
   async #answerWith(
@@ -96,22 +102,29 @@ export class Authenticator {
     repository: Repository,
     challenges: readonly Challenge[],
     rejected: string | undefined,
+    signal: AbortSignal | undefined,
   ): Promise<Authorization> {
     const plan = this.#choosePlan(challenges, repository, credentials)
     if (plan === undefined) throw this.#unanswerable(at, challenges, credentials)
-    const authorization = await this.#authorize(plan, at, credentials, rejected)
+    const authorization = await this.#authorize(plan, at, credentials, rejected, signal)
     if (authorization.header === rejected)
       throw new UpstreamError('denied', `${at.origin} answered 401; ${authorization.note}`, { challenges })
     this.#plans.set(planKey(at, repository), plan)
     return authorization
   }
 
-  async #authorize(plan: Plan, at: URL, credentials: Credentials | undefined, rejected: string | undefined): Promise<Authorization> {
+  async #authorize(
+    plan: Plan,
+    at: URL,
+    credentials: Credentials | undefined,
+    rejected: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Authorization> {
     if (plan.scheme === 'basic') return { header: credentials?.basic, fresh: true, note: this.#sentNote(at, credentials), credentials }
     const usable = this.#mayHave(plan.realm) ? credentials : undefined
     const { realm, service, scope } = plan
     const question = { origin: at.origin, realm, service, scope, credentials: usable }
-    const { token, fresh } = await this.#options.tokens.get(question, rejected?.replace(/^Bearer /, ''))
+    const { token, fresh } = await this.#options.tokens.get(question, rejected?.replace(/^Bearer /, ''), signal)
     return { header: `Bearer ${token}`, fresh, note: this.#tokenNote(at, realm, credentials), credentials }
   }
 

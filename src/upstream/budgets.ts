@@ -11,6 +11,13 @@ export type Budgets = {
   readonly keepAliveMs: number
   /** For a program that knows credentials. */
   readonly helperMs: number
+  /** Before the first probe of a server that is down, and at first of a pause that has no length of its own; doubles, varied by a fifth. */
+  readonly backoffMs: number
+  readonly maxBackoffMs: number
+  /** For the answer to a probe. */
+  readonly probeMs: number
+  /** How long the first request after a pause goes alone. */
+  readonly trialMs: number
   /** Registries that nobody configured whose clients are kept. */
   readonly unconfigured: number
   /** Pages of a list. */
@@ -25,6 +32,10 @@ export const DEFAULT_BUDGETS: Budgets = {
   bodyIdleMs: 10_000,
   keepAliveMs: 20_000,
   helperMs: 10_000,
+  backoffMs: 1_000,
+  maxBackoffMs: 60_000,
+  probeMs: 10_000,
+  trialMs: 800,
   unconfigured: 256,
   listPages: 1000,
   listBytes: 8 * 1024 * 1024,

@@ -1,13 +1,15 @@
-/** Requests along redirects: followed by hand, at most ten, never to less protection than the registry has. Explains what fails. */
+/** Requests along redirects: followed by hand, at most ten, never to less protection than the registry has. Explains what fails, and tells the circuits. */
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Advice } from './advice.ts'
 import { type Answer, discard, readAll } from './answer.ts'
+import type { Circuit, Probe } from './circuit.ts'
 import { UpstreamError } from './error.ts'
 import { type Failure, failureOf } from './failure.ts'
 import type { Peer, Transport } from './transport.ts'
 import { nameOf } from './tunnel.ts'
+import { type Verdict, verdictOnAbort, verdictOnAnswer, verdictOnError } from './verdict.ts'
 
 const MAX_REDIRECTS = 10
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
@@ -21,6 +23,8 @@ export type Hop = {
   /** Complete but for those that every request has; `authorization` only if this very origin may see it. */
   readonly headers: Readonly<Record<string, string>>
   readonly bulk: boolean
+  /** Of whom it goes to, where somebody keeps count of that; a redirect's target has none. */
+  readonly guard?: { readonly circuit: Circuit; readonly probe: Probe }
   /** Says in an error of the body what the body was wanted for. */
   readonly bodyError?: (error: UpstreamError) => UpstreamError
 }
@@ -43,8 +47,27 @@ export class Hops {
     this.#options = options
   }
 
-  /** One request, redirects not followed. @throws UpstreamError, or the signal's reason */
+  /** One request, redirects not followed, if its circuit lets it out. @throws UpstreamError, or the signal's reason */
   async send(hop: Hop, signal: AbortSignal): Promise<Answer> {
+    const pass = await hop.guard?.circuit.enter(hop.guard.probe, signal)
+    try {
+      const answer = await this.#transmit(hop, signal)
+      pass?.end(verdictOnAnswer(answer, this.#options.clock.now()))
+      return answer
+    } catch (error) {
+      pass?.end(signal.aborted ? verdictOnAbort(error) : verdictOnError(error))
+      throw error
+    }
+  }
+
+  /** A request that no circuit holds back; of its answer only what it says of who gave it. @throws UpstreamError, or the signal's reason */
+  async probe(hop: Hop, signal: AbortSignal): Promise<Verdict> {
+    const answer = await this.#transmit(hop, signal)
+    this.discard(answer)
+    return verdictOnAnswer(answer, this.#options.clock.now())
+  }
+
+  async #transmit(hop: Hop, signal: AbortSignal): Promise<Answer> {
     const { peer, url, method, bulk } = hop
     const headers = { 'accept-encoding': 'identity', ...this.#options.headers, ...hop.headers }
     const bodyError = (error: unknown): UpstreamError => (hop.bodyError ?? same)(this.#explain(error, hop))

@@ -1,5 +1,9 @@
-/** Looks names up: few at once and each name once, since every look-up holds a thread of libuv that reading files needs too. */
+/**
+ * Looks names up: few at once and each name once, since every look-up holds a thread of libuv that reading files needs too. Names that hang do not
+ * keep out those that answer.
+ */
 import { promises as dns, type LookupAddress } from 'node:dns'
+import { Lru } from '../async/lru.ts'
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from './error.ts'
@@ -14,17 +18,30 @@ export type LookupOptions = {
   readonly clock: Clock
   /** After so long its waiters give up; the look-up itself cannot be stopped and goes on. */
   readonly giveUpMs: number
-  /** Default 4. */
+  /** At least 2, default 4. One of these places is for names that were answered the last time: clients choose names, and some hang. */
   readonly atOnce?: number
 }
 
-type Pending = { readonly hostname: string; waiters: number; readonly result: Promise<LookupAddress[]>; readonly start: () => void }
+type Pending = {
+  readonly hostname: string
+  readonly result: Promise<LookupAddress[]>
+  readonly start: () => void
+  waiters: number
+  /** Monotonic; undefined while it is queued. */
+  startedAtMs: number | undefined
+}
+
+const MAX_ANSWERED = 1024
 
 export class Lookups {
   readonly #options: LookupOptions
   readonly #pending = new Map<string, Pending>()
+  /** Names that were answered the last time. */
+  readonly #answered = new Lru<string, true>({ capacity: MAX_ANSWERED })
   #queue: Pending[] = []
   #running = 0
+  /** Of those that run, the ones for names that were not answered the last time. */
+  #runningUnproven = 0
 
   constructor(options: LookupOptions) {
     this.#options = options
@@ -35,9 +52,10 @@ export class Lookups {
     return this.#running
   }
 
-  /** @throws UpstreamError 'dns' if the name has no address, 'timeout' after `giveUpMs` */
+  /** @throws UpstreamError 'dns' if the name has no address, 'timeout' after `giveUpMs`, or at once where others gave up and the look-up still hangs */
   async lookup(hostname: string): Promise<readonly LookupAddress[]> {
     const pending = this.#pending.get(hostname) ?? this.#enqueue(hostname)
+    this.#refuseIfHanging(pending)
     pending.waiters++
     try {
       return await this.#within(pending)
@@ -49,6 +67,12 @@ export class Lookups {
       pending.waiters--
       this.#forgetUnwanted(pending)
     }
+  }
+
+  #refuseIfHanging({ hostname, startedAtMs }: Pending): void {
+    const { clock, giveUpMs } = this.#options
+    const ranMs = startedAtMs === undefined ? 0 : clock.monotonic() - startedAtMs
+    if (ranMs >= giveUpMs) throw new UpstreamError('timeout', `the look-up of ${hostname} has been hanging for ${Math.round(ranMs)} ms`)
   }
 
   async #within(pending: Pending): Promise<LookupAddress[]> {
@@ -71,11 +95,7 @@ export class Lookups {
       start = resolve
     })
     const result = started.then(() => this.#options.resolve(hostname)).then(nonEmpty)
-    const pending: Pending = { hostname, waiters: 0, result, start }
-    result.then(
-      () => this.#done(hostname),
-      () => this.#done(hostname),
-    )
+    const pending: Pending = { hostname, waiters: 0, result, start, startedAtMs: undefined }
     this.#pending.set(hostname, pending)
     this.#queue.push(pending)
     this.#startNext()
@@ -83,17 +103,32 @@ export class Lookups {
   }
 
   #startNext(): void {
-    while (this.#running < (this.#options.atOnce ?? 4)) {
-      const next = this.#queue.shift()
-      if (next === undefined) return
-      this.#running++
-      next.start()
-    }
+    for (let next = this.#next(); next !== undefined; next = this.#next()) void this.#run(next)
   }
 
-  #done(hostname: string): void {
+  #next(): Pending | undefined {
+    const { atOnce = 4 } = this.#options
+    if (this.#running >= atOnce) return undefined
+    return this.#queue.find(({ hostname }) => this.#runningUnproven < atOnce - 1 || this.#answered.get(hostname))
+  }
+
+  async #run(pending: Pending): Promise<void> {
+    const { hostname } = pending
+    const isProven = this.#answered.get(hostname) ?? false
+    this.#queue = this.#queue.filter((other) => other !== pending)
+    this.#running++
+    if (!isProven) this.#runningUnproven++
+    pending.startedAtMs = this.#options.clock.monotonic()
+    pending.start()
+    const isAnswered = await pending.result.then(
+      () => true,
+      () => false,
+    )
+    if (isAnswered) this.#answered.set(hostname, true)
+    else this.#answered.delete(hostname)
     this.#pending.delete(hostname)
     this.#running--
+    if (!isProven) this.#runningUnproven--
     this.#startNext()
   }
 

@@ -3,12 +3,14 @@
 import { withDeadline } from '../async/deadline.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Answer } from './answer.ts'
+import type { Circuits } from './circuits.ts'
 import { type Credentials, whereToCheck } from './credentials.ts'
 import { UpstreamError } from './error.ts'
-import type { Hops } from './hops.ts'
+import type { Hop, Hops } from './hops.ts'
 import { refusalOf } from './refusal.ts'
 import type { TokenQuestion } from './tokens.ts'
 import type { Peer } from './transport.ts'
+import { verdictOnAbort } from './verdict.ts'
 
 const MAX_TOKEN_BYTES = 1024 * 1024
 
@@ -16,6 +18,7 @@ export type RealmOptions = {
   /** Of the registry. */
   readonly origin: URL
   readonly hops: Hops
+  readonly circuits: Circuits
   readonly clock: Clock
   readonly timeoutMs: number
   readonly idleMs: number
@@ -36,6 +39,11 @@ export class Realm {
     return withDeadline({ clock, ms: timeoutMs, timeoutError }, (signal) => this.#ask(url, question, form, signal))
   }
 
+  /** Somebody waits no longer for what a realm was asked. */
+  givenUp(url: URL, reason: unknown): void {
+    this.#options.circuits.realm(url).givenUp(verdictOnAbort(reason))
+  }
+
   async #ask(start: URL, question: TokenQuestion, form: URLSearchParams | undefined, signal: AbortSignal): Promise<Buffer> {
     const { hops, clock, idleMs } = this.#options
     const { credentials } = question
@@ -49,7 +57,8 @@ export class Realm {
     const { hops } = this.#options
     return hops.follow(start, (url) => {
       const headers = credentials?.basic !== undefined && url.origin === start.origin ? { authorization: credentials.basic } : undefined
-      return hops.send({ peer: this.#peerOf(url, start, origin), url, method: 'GET', headers: headers ?? {}, bulk: false }, signal)
+      const hop: Hop = { peer: this.#peerOf(url, start, origin), url, method: 'GET', headers: headers ?? {}, bulk: false }
+      return hops.send(url.origin === start.origin ? this.#guarded(hop) : hop, signal)
     })
   }
 
@@ -57,7 +66,13 @@ export class Realm {
   #post(url: URL, { origin }: TokenQuestion, form: URLSearchParams, signal: AbortSignal): Promise<Answer> {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     const peer = this.#peerOf(url, url, origin)
-    return this.#options.hops.send({ peer, url, method: 'POST', headers, body: String(form), bulk: false }, signal)
+    return this.#options.hops.send(this.#guarded({ peer, url, method: 'POST', headers, body: String(form), bulk: false }), signal)
+  }
+
+  /** What is asked of realms differs so much that only the very question is a fair probe. */
+  #guarded(hop: Hop): Hop {
+    const { hops, circuits } = this.#options
+    return { ...hop, guard: { circuit: circuits.realm(hop.url), probe: (signal) => hops.probe(hop, signal) } }
   }
 
   /** A realm on the registry's own host, that the registry itself named, is its own; so is the registry. Behind a redirect nothing else is. */

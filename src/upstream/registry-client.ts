@@ -1,5 +1,6 @@
 /** The upstream of one registry: what the cache may ask it for, as URLs, headers and checks of the answers. */
 
+import { Readable } from 'node:stream'
 import { withDeadline } from '../async/deadline.ts'
 import type { Clock } from '../observe/clock.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -10,13 +11,14 @@ import { parseContentRange, totalOfUnsatisfied } from '../oci/range.ts'
 import type { Advice } from './advice.ts'
 import type { Answer } from './answer.ts'
 import type { Budgets } from './budgets.ts'
+import type { Circuits } from './circuits.ts'
 import { UpstreamError } from './error.ts'
 import type { Hops } from './hops.ts'
 import { readPages } from './pages.ts'
 import { refusalOf } from './refusal.ts'
 import type { Ask, Asked, Requester } from './requester.ts'
 import type { Transport } from './transport.ts'
-import type { Upstream, UpstreamBlob, UpstreamManifest } from './upstream.ts'
+import type { Upstream, UpstreamBlob, UpstreamHealth, UpstreamManifest, Urgency } from './upstream.ts'
 
 export type RegistryClientOptions = {
   readonly registry: Registry
@@ -25,6 +27,7 @@ export type RegistryClientOptions = {
   readonly requester: Requester
   readonly hops: Hops
   readonly transport: Transport
+  readonly circuits: Circuits
   readonly advice: Advice
   readonly clock: Clock
   readonly budgets: Budgets
@@ -77,8 +80,9 @@ export class RegistryClient implements Upstream {
   }
 
   openBlob(repository: Repository, digest: Digest, offset: number, signal?: AbortSignal): Promise<UpstreamBlob> {
-    const headers = offset === 0 ? {} : { range: `bytes=${offset}-` }
-    return this.#ask({ ...blobQuestion(repository, digest, signal), headers, accept: [200, 206] }, async (answer) => {
+    const partial = offset === 0 ? {} : { headers: { range: `bytes=${offset}-` }, accept: [200, 206, 416] }
+    return this.#ask({ accept: [200, 206], ...blobQuestion(repository, digest, signal), ...partial }, async (answer) => {
+      if (answer.status === 416) return this.#nothingFrom(offset, answer)
       const place = placeOf(answer, offset)
       if (place === undefined) throw dropped(answer, `it answered with '${answer.header('content-range')}' for the bytes from ${offset} on`)
       return { ...place, body: answer.body }
@@ -112,6 +116,18 @@ export class RegistryClient implements Upstream {
     })
   }
 
+  mayBeAsked(urgency: Urgency): boolean {
+    return this.#options.circuits.mayBeAsked(urgency)
+  }
+
+  untilMayBeAsked(urgency: Urgency, signal?: AbortSignal): Promise<void> {
+    return this.#options.circuits.untilMayBeAsked(urgency, signal)
+  }
+
+  health(): UpstreamHealth {
+    return this.#options.circuits.health()
+  }
+
   /** Lets go of its connections; those in use end with what they are used for. It can be asked again. */
   retire(): void {
     this.#options.transport.retire()
@@ -119,7 +135,16 @@ export class RegistryClient implements Upstream {
 
   /** Ends whatever is under way. */
   close(): Promise<void> {
+    this.#options.circuits.stop()
     return this.#options.transport.destroy()
+  }
+
+  /** There is no byte at `offset` where the blob ends there; any other reason makes it another blob. */
+  #nothingFrom(offset: number, answer: Answer): UpstreamBlob {
+    const said = answer.header('content-range')
+    if (totalOfUnsatisfied(said) !== offset) throw dropped(answer, `it answered 416 with '${said ?? ''}' for the bytes from ${offset} on`)
+    this.#options.hops.discard(answer)
+    return { sizeBytes: offset, start: offset, body: Readable.from([]) }
   }
 
   /** Undefined for a 404 that the question accepts. */

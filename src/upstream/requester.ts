@@ -3,8 +3,10 @@ import { type Challenge, parseChallenges } from '../oci/challenge.ts'
 import type { Repository } from '../oci/name.ts'
 import type { Answer } from './answer.ts'
 import type { Authenticator, Authorization } from './authenticator.ts'
+import type { Circuit } from './circuit.ts'
 import type { UpstreamError } from './error.ts'
-import type { Hops } from './hops.ts'
+import type { Hop, Hops } from './hops.ts'
+import type { Verdict } from './verdict.ts'
 
 export type Ask = {
   readonly repository: Repository
@@ -25,12 +27,14 @@ export class Requester {
   readonly #origin: URL
   readonly #hops: Hops
   readonly #authenticator: Authenticator
+  readonly #circuit: Circuit
 
-  /** @param origin of the registry */
-  constructor(origin: URL, hops: Hops, authenticator: Authenticator) {
+  /** @param origin of the registry. @param circuit of the registry's own origin */
+  constructor(origin: URL, hops: Hops, authenticator: Authenticator, circuit: Circuit) {
     this.#origin = origin
     this.#hops = hops
     this.#authenticator = authenticator
+    this.#circuit = circuit
   }
 
   /** @throws UpstreamError, or the signal's reason. Any status is an answer. */
@@ -45,7 +49,7 @@ export class Requester {
   }
 
   async #askAt(url: URL, ask: Ask, signal: AbortSignal): Promise<Asked> {
-    let authorization = await this.#authenticator.preemptive(url, ask.repository)
+    let authorization = await this.#authenticator.preemptive(url, ask.repository, signal)
     for (let tries = 1; ; tries++) {
       const answer = await this.#send(url, ask, authorization, signal)
       const challenges = answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
@@ -68,9 +72,9 @@ export class Requester {
     if (answer.status === 401 && !refused.fresh) {
       this.#hops.discard(answer)
       const known = challenges.length > 0 ? challenges : await this.#challengesOfPing(url, signal)
-      return this.#authenticator.answer(url, repository, known, refused)
+      return this.#authenticator.answer(url, repository, known, refused, signal)
     }
-    const renewed = await this.#authenticator.renewed(url, repository, refused).catch((error) => {
+    const renewed = await this.#authenticator.renewed(url, repository, refused, signal).catch((error) => {
       this.#hops.discard(answer)
       throw error
     })
@@ -80,17 +84,28 @@ export class Requester {
 
   #send(url: URL, ask: Ask, { header }: Authorization, signal: AbortSignal): Promise<Answer> {
     const { method, bulk, bodyError } = ask
-    const peer = url.origin === this.#origin.origin ? 'own' : 'other'
     const headers = header === undefined ? ask.headers : { ...ask.headers, authorization: header }
-    return this.#hops.send({ peer, url, method, bulk, bodyError, headers }, signal)
+    const hop: Hop = { peer: 'other', url, method, bulk, bodyError, headers }
+    return this.#hops.send(url.origin === this.#origin.origin ? this.#own(hop) : hop, signal)
   }
 
   /** Some real 401s have no challenge; the one of `/v2/` counts then (GCR). Only the registry itself is asked. */
   async #challengesOfPing(url: URL, signal: AbortSignal): Promise<Challenge[]> {
     if (url.origin !== this.#origin.origin) return []
     const ping = new URL('/v2/', url)
-    const answer = await this.#hops.send({ peer: 'own', url: ping, method: 'GET', headers: {}, bulk: false }, signal)
+    const answer = await this.#hops.send(this.#own({ peer: 'own', url: ping, method: 'GET', headers: {}, bulk: false }), signal)
     this.#hops.discard(answer)
     return answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
+  }
+
+  #own(hop: Hop): Hop {
+    return { ...hop, peer: 'own', guard: { circuit: this.#circuit, probe: (signal) => this.#probe(hop.url, signal) } }
+  }
+
+  /** Anonymous. `/v2/` stands for the whole registry; where it is out of order, what was last asked for does. */
+  async #probe(last: URL, signal: AbortSignal): Promise<Verdict> {
+    const probe = { peer: 'own', headers: {}, bulk: false } as const
+    const verdict = await this.#hops.probe({ ...probe, url: new URL('/v2/', this.#origin), method: 'GET' }, signal)
+    return verdict.health === 'failed' ? this.#hops.probe({ ...probe, url: last, method: 'HEAD' }, signal) : verdict
   }
 }

@@ -19,6 +19,9 @@ export type TokenQuestion = {
 /** Asks the realm: by GET, or by POST with a form. @returns the body of its 200. @throws UpstreamError for anything else */
 export type AskRealm = (url: URL, question: TokenQuestion, form: URLSearchParams | undefined) => Promise<Buffer>
 
+/** Told of a realm that somebody lost patience with, and the reason of whose signal that was. */
+export type GivenUp = (realm: URL, reason: unknown) => void
+
 type Entry = { readonly token: string; readonly usableUntilMs: number }
 
 const MAX_TOKENS = 1024
@@ -27,27 +30,36 @@ const EARLY_MS = 10_000
 
 export class Tokens {
   readonly #ask: AskRealm
+  readonly #onGivenUp: GivenUp
   readonly #clock: Clock
   readonly #entries = new Lru<string, Entry>({ capacity: MAX_TOKENS })
   readonly #requests = new SingleFlight<Entry>()
 
-  constructor(ask: AskRealm, clock: Clock) {
+  constructor(ask: AskRealm, clock: Clock, onGivenUp: GivenUp = () => {}) {
     this.#ask = ask
+    this.#onGivenUp = onGivenUp
     this.#clock = clock
   }
 
   /**
    * @param rejected a token that the registry has just refused: it is not handed out again
+   * @param signal of whoever waits for it; the question goes on without them
    * @returns `fresh`: the realm was asked for it just now
    */
-  async get(question: TokenQuestion, rejected?: string): Promise<{ token: string; fresh: boolean }> {
+  async get(question: TokenQuestion, rejected?: string, signal?: AbortSignal): Promise<{ token: string; fresh: boolean }> {
     const key = keyOf(question)
     const known = this.#entries.get(key)
     if (known !== undefined && known.token !== rejected && this.#clock.monotonic() < known.usableUntilMs) {
       return { token: known.token, fresh: false }
     }
-    const { token } = await this.#requests.run(key, () => this.#request(key, question)).result
-    return { token, fresh: true }
+    const givenUp = (): void => this.#onGivenUp(question.realm, signal?.reason)
+    signal?.addEventListener('abort', givenUp, { once: true })
+    try {
+      const { token } = await this.#requests.run(key, () => this.#request(key, question)).result
+      return { token, fresh: true }
+    } finally {
+      signal?.removeEventListener('abort', givenUp)
+    }
   }
 
   async #request(key: string, question: TokenQuestion): Promise<Entry> {

@@ -35,6 +35,8 @@ export type UpstreamsOptions = {
   readonly credentials?: CredentialsOptions
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly budgets?: Partial<Budgets>
+  /** Between 0 and 1. Default: `Math.random`. */
+  readonly random?: () => number
 }
 
 /** Where Docker Hub lives if nobody says otherwise. */
@@ -54,6 +56,7 @@ export class Upstreams implements UpstreamDirectory {
     this.#options = options
     this.#credentials = new CredentialSources(options.credentials ?? {}, { ...options, env, budgets })
     this.#shared = {
+      random: Math.random,
       ...options,
       budgets,
       trust: new Trust({ env, clock, log: options.log }),
@@ -80,10 +83,14 @@ export class Upstreams implements UpstreamDirectory {
     return client
   }
 
+  all(): Iterable<RegistryClient> {
+    return new Set([...this.#configured.values(), ...this.#unconfigured.values()])
+  }
+
   /** Ends every request that is under way, with its connection. */
   async close(): Promise<void> {
     await this.#credentials.close()
-    await Promise.all([...this.#configured.values(), ...this.#unconfigured.values()].map((client) => client.close()))
+    await Promise.all([...this.all()].map((client) => client.close()))
   }
 
   #create(config: RegistryConfig, configured: boolean): RegistryClient {

@@ -280,3 +280,20 @@ test('A record that is no manifest and a reference that points nowhere are logge
   assert.equal(catalog.ref(TAG)?.digest, good.digest)
   assert.equal(log.lines.filter(({ level }) => level === 'warn').length, 2)
 })
+
+test('What another process wrote to the store counts where it asked the upstream later, and the last pull of both', async () => {
+  const [catalog, store, clock, log] = [new Catalog(), new MemoryStore(), new ManualClock(), new MemoryLog()]
+  const ours = add(catalog, imageRecord([[A, 1]]))
+  const theirs = imageRecord([[B, 1]])
+  const [later, earlier] = ['quay.io/some/app:later', 'quay.io/some/app:earlier']
+  for (const reference of [later, earlier]) catalog.setRef({ ...refOf(ours.digest, reference), checkedMs: 5_000, pulledMs: 6_000 }, 7)
+  await store.putRecord(theirs)
+  await store.putRef({ ...refOf(theirs.digest, later), checkedMs: 5_001, pulledMs: 5_500 })
+  await store.putRef({ ...refOf(theirs.digest, earlier), checkedMs: 4_999 })
+  await loadCatalog(catalog, store, clock, log)
+  assert.equal(catalog.ref(later)?.digest, theirs.digest)
+  assert.equal(catalog.ref(later)?.pulledMs, 6_000)
+  assert.equal(catalog.ref(earlier)?.digest, ours.digest)
+  catalog.setRef(refOf(ours.digest, later), 6)
+  assert.equal(catalog.ref(later)?.digest, theirs.digest, 'an answer that began before it counts no more')
+})

@@ -73,6 +73,7 @@ test('Whatever sources and clients do, an answer is right or ends short, and not
   for (let seed = 1; seed <= 60; seed++) {
     const ground = await Ground.lay(t)
     try {
+      ground.spoolMayBeLeft = true
       await run(ground, seed)
       await ground.leave()
     } catch (cause) {

@@ -218,16 +218,6 @@ cacheTest('After a body that was too long the next source serves the blob all th
   assert.ok((await readAll(await second.ready)).equals(BIG))
 })
 
-cacheTest('A body that ends too early is an error where no other source is left', async (ground) => {
-  const digest = ground.hub().content.addBlob(BIG)
-  ground.hub().plan('openBlob', { endAfter: MIB })
-  const reader = new Reader(await ask(ground, digest).ready)
-  await assert.rejects(reader.done, isKind('unreachable'))
-  assert.ok(reader.received <= MIB)
-  await over(ground, digest)
-  assert.deepEqual([await ground.files('blobs'), await ground.files('pulls')], [[], []])
-})
-
 for (const [trouble, plan] of [
   ['ends too early', { endAfter: MIB }],
   ['is cut', { cutAfter: MIB }],

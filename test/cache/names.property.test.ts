@@ -83,12 +83,16 @@ function imageOf(digest: Digest): Image | undefined {
   return IMAGES.find((image) => image.digest === digest)
 }
 
+/** Longer than "not found" and a failed check are remembered. */
+const A_WHILE_MS = 10_000
+
 async function push(ground: Ground, _model: Model, random: Random): Promise<string> {
   const [registry, repository, tag, image] = [random.pick(REGISTRIES), random.pick(REPOSITORIES), random.pick(TAGS), random.pick(IMAGES)]
   const { content } = ground.hub(registry)
   const reference = makeReference(parseRegistry(registry), repository, tag)
   content.addBlob(image.layer)
   content.addManifest(reference.repository, tag, image.bytes)
+  await ground.clock.advance(A_WHILE_MS)
   return `push ${formatReference(reference)} = ${image.digest}`
 }
 
@@ -121,6 +125,7 @@ async function list(ground: Ground, model: Model, random: Random): Promise<strin
 async function outage(ground: Ground, model: Model): Promise<string> {
   model.down = !model.down
   for (const registry of REGISTRIES) ground.hub(registry).down(model.down ? 'unreachable' : undefined)
+  await ground.clock.advance(A_WHILE_MS)
   return model.down ? 'down' : 'up'
 }
 

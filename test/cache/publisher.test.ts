@@ -11,6 +11,7 @@ import { ManualClock } from '../support/clock.ts'
 import { MemoryLog } from '../support/log.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { Gate } from '../support/scripted-upstream.ts'
+import { TestSpace } from '../support/space.ts'
 import { isSettled, ref, systemError, turns } from './support.ts'
 
 const NAME = 'quay.io/some/app:1'
@@ -35,9 +36,9 @@ class SlowStore extends MemoryStore {
   }
 }
 
-function stand() {
+function stand(space = new TestSpace()) {
   const [catalog, store, clock, log] = [new Catalog(), new SlowStore(), new ManualClock(), new MemoryLog()]
-  const publisher = new Publisher({ catalog, store, clock, log, accessTimesMs: 300_000 })
+  const publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: 300_000 })
   let began = 0
   /** As `Manifests` does with what an upstream sent. */
   const keep = (seed: string, reference = NAME): Digest => {
@@ -52,7 +53,7 @@ function stand() {
     publisher.saveRef(reference)
     return digest
   }
-  return { catalog, store, clock, log, publisher, keep }
+  return { catalog, store, space, clock, log, publisher, keep }
 }
 
 test('A record is in the store before a reference points at it', async () => {
@@ -100,38 +101,124 @@ test('A tag that moves while it is being written is written again', async () => 
   assert.ok(store.records.has(second), 'what it pointed at in between is stored all the same')
 })
 
+/** Lets a disk fail as a whole until the test mends it, as the store's space does. */
+class FailingSpace extends TestSpace {
+  override failed(error: unknown): void {
+    super.failed(error)
+    this.trouble = { kind: 'full', why: 'scripted' }
+  }
+}
+
 test('A reference never points at a record that could not be stored', async () => {
-  const { store, catalog, log, publisher, keep } = stand()
+  const { store, catalog, publisher, keep } = stand()
   const gates = [new Gate(), new Gate()]
   let record = 0
   store.beforeRecord = async () => {
     const now = record++
     await gates[now]?.opened
-    if (now === 0) throw systemError('ENOSPC')
+    if (now !== 1) throw systemError('ENOSPC')
   }
-  const lost = keep('a')
+  const unstored = keep('a', 'quay.io/some/app:unstored')
+  const first = keep('a')
   await turns(5)
   const kept = keep('b')
   gates[0]?.open()
   await turns(5)
-  assert.equal(catalog.manifest(lost), undefined)
-  assert.equal(await publisher.bytesOf(lost), undefined)
   assert.deepEqual([...store.refs], [])
   gates[1]?.open()
   await publisher.stop()
+  assert.equal(first, unstored)
+  assert.deepEqual([...store.refs.keys()], [NAME])
   assert.equal(store.refs.get(NAME)?.digest, kept)
-  assert.equal(log.lines.filter(({ level }) => level === 'error').length, 1)
+  assert.ok(catalog.manifest(unstored) !== undefined, 'it is served all the same')
+  assert.ok(publisher.bytesAtHand(unstored) !== undefined)
 })
 
-test('A reference that could not be stored is logged and still served', async () => {
-  const { store, catalog, log, publisher, keep } = stand()
-  store.beforeRef = async () => {
+test('What could not be stored is served, and stored with its references when the store takes writes again', async () => {
+  const space = new FailingSpace()
+  const { store, publisher, keep, log } = stand(space)
+  publisher.start()
+  store.beforeRecord = async () => {
     throw systemError('ENOSPC')
   }
-  const digest = keep('a')
+  const manifests = Array.from({ length: 50 }, (_, i) => keep(`${i}`, `quay.io/some/app:${i}`))
+  await turns(20)
+  assert.deepEqual([store.records.size, store.refs.size], [0, 0])
+  for (const digest of manifests) assert.ok(publisher.bytesAtHand(digest) !== undefined)
+  assert.ok(space.failures.length <= 8, 'once the disk is known to be full nobody tries it again')
+  assert.deepEqual(
+    log.lines.filter(({ level }) => level === 'error' || level === 'warn'),
+    [],
+    'the space tells of it, once',
+  )
+  store.beforeRecord = async () => {}
+  publisher.flush()
+  await turns(20)
+  assert.equal(store.records.size, 0, 'there is still no room')
+  space.trouble = undefined
+  publisher.flush()
   await publisher.stop()
+  assert.deepEqual([store.records.size, store.refs.size], [50, 50])
+  assert.equal(space.reservedBytes, 0)
+})
+
+test('A reference that could not be stored is still served, and stored with the access times', async () => {
+  const { store, catalog, clock, publisher, keep } = stand()
+  publisher.start()
+  let fail = true
+  store.beforeRef = async () => {
+    if (fail) throw systemError('EIO')
+  }
+  const digest = keep('a')
+  await turns(10)
   assert.equal(catalog.ref(NAME)?.digest, digest)
-  assert.ok(log.lines.some(({ level, fields }) => level === 'error' && fields.reference === NAME))
+  assert.deepEqual([...store.refs], [])
+  fail = false
+  await clock.advance(300_000)
+  await turns(10)
+  assert.equal(store.refs.get(NAME)?.digest, digest)
+  await publisher.stop()
+})
+
+test('A failure that is no trouble of the whole store is logged, with what could not be stored', async () => {
+  const { store, log, publisher, keep } = stand()
+  store.beforeRecord = async () => {
+    throw new TypeError('a bug')
+  }
+  const digest = keep('a')
+  await turns(10)
+  const [line] = log.lines
+  assert.deepEqual([line?.level, line?.fields.reference, line?.fields.digest], ['error', NAME, digest])
+  await publisher.stop()
+})
+
+test('Of manifests that cannot be stored no more is kept than a bounded memory holds; the catalog forgets the oldest', async () => {
+  const { catalog, space, publisher, keep } = stand()
+  space.trouble = { kind: 'full', why: 'scripted' }
+  const large = 'x'.repeat(3 * 1024 * 1024)
+  const manifests: Digest[] = []
+  for (let i = 0; i < 12; i++) {
+    manifests.push(keep(`${i}${large}`, `quay.io/some/app:${i}`))
+    await turns(5)
+  }
+  const known = manifests.filter((digest) => catalog.manifest(digest) !== undefined)
+  assert.deepEqual(known, manifests.slice(-5), '16 MiB of them')
+  for (const digest of known) assert.ok(publisher.bytesAtHand(digest) !== undefined)
+  assert.equal(publisher.bytesAtHand(manifests[0] as Digest), undefined)
+  assert.equal(catalog.ref('quay.io/some/app:0'), undefined)
+  await publisher.stop()
+})
+
+test('A stop says how many manifests are lost because they could not be stored', async () => {
+  const { space, log, publisher, keep } = stand()
+  space.trouble = { kind: 'held', why: 'scripted' }
+  keep('a')
+  keep('b', 'quay.io/some/app:2')
+  await publisher.stop()
+  assert.deepEqual(
+    log.lines.map(({ level, fields }) => [level, fields.manifests]),
+    [['warn', 2]],
+  )
 })
 
 test('Access times are noted in memory and written now and then, many at once', async () => {

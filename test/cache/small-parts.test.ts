@@ -126,15 +126,6 @@ for (const [pullTimeoutMs, firstByteMs] of [
   [5000, 5000],
 ] as const) {
   test(`With pullTimeout ${pullTimeoutMs} a client’s first byte waits ${firstByteMs} ms at most`, () => {
-    assert.deepEqual(defaultBudgets(pullTimeoutMs), {
-      firstByteMs,
-      checkMs: 3000,
-      slowSourceMs: 3000,
-      fillsAtOnce: 64,
-      backgroundFillsAtOnce: 6,
-      unpublishedFills: 256,
-      accessTimesMs: 300_000,
-      completeWithinMs: 604_800_000,
-    })
+    assert.equal(defaultBudgets(pullTimeoutMs).firstByteMs, firstByteMs)
   })
 }

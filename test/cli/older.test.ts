@@ -63,26 +63,15 @@ const answers: [typed: string[], line: string][] = [
   ],
   [['--cache-dir=/data'], '--cache-dir: found without a command, want: ociregistry serve --image-path /data'],
   [
-    ['serve', '-d', '/data', '--private-registry', 'a.io', '--private-registry', 'b.io'],
-    '--private-registry: found a flag that comes with a later version, want it left out, and only if whoever reaches the port may read the manifests of that registry',
+    ['-d', '/data', '--private-registry=a.io', '-t', 'latest|edge', '-m=no'],
+    "-d: found without a command, want: ociregistry serve --image-path /data --private-registry a.io --skip-tags 'latest|edge' --cache-manifests=no",
   ],
+  [['serve', '-t', ''], "-t: found no value, want Go's regular expression, such as ^latest$, or .* for all"],
   [
-    ['-d', '/data', '--private-registry=a.io'],
-    '--private-registry: found a flag that comes with a later version, want it left out, and only if whoever reaches the port may read the manifests of that registry',
+    ['serve', '--skip-tags', '(?=x)'],
+    `--skip-tags: found "(?=x)" (invalid or unsupported Perl syntax: \`(?=\`), want Go's regular expression, such as ^latest$, or .* for all`,
   ],
-  [
-    ['serve', '-t', ''],
-    '-t: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
-  ],
-  [
-    ['serve', '--skip-tags', 'latest'],
-    '--skip-tags: found a flag that comes with a later version, want it left out: a tag that is cached is served from the cache; --always-pull-latest has latest checked each time',
-  ],
-  [['serve', '-m=false'], '-m: found a flag that comes with a later version, want it left out: manifests are always cached'],
-  [
-    ['serve', '--cache-manifests=no'],
-    '--cache-manifests: found a flag that comes with a later version, want it left out: manifests are always cached',
-  ],
+  [['serve', '-m', 'no'], '"no": found a word behind the command serve, want only options there'],
   [['serve', '-b', 'my-bucket'], '-b: found a flag that comes with a later version, want --image-path with a directory in its place'],
   [['serve', '--bucket=b'], '--bucket: found a flag that comes with a later version, want --image-path with a directory in its place'],
 ]

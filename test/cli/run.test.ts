@@ -11,7 +11,8 @@ async function runWith(args: readonly string[]): Promise<{ code: number; out: st
 }
 
 const VERSION = 'ociregistry version: dev build date: dev\n'
-const OVERVIEW = /^NAME:\n {3}ociregistry - a pull-only.*\nCOMMANDS:\n {3}serve .*\n {3}version .*\n {3}help, h .*\n\nGLOBAL OPTIONS:\n/s
+const OVERVIEW =
+  /^NAME:\n {3}ociregistry - a pull-only.*\nCOMMANDS:\n {3}serve .*\n {3}verify .*\n {3}version .*\n {3}help, h .*\n\nGLOBAL OPTIONS:\n/s
 const SERVE =
   /^NAME:\n {3}ociregistry serve - Serve images to clients, pulling what is missing\n.*\nOPTIONS:\n {3}--host ADDRESS .*\nGLOBAL OPTIONS:\n.*\nEXAMPLES:\n/s
 const ABOUT_VERSION = /^NAME:\n {3}ociregistry version - Print the version and the date of its build\n/
@@ -48,21 +49,29 @@ const mistakes: [sentence: string, args: string[], line: string][] = [
   [
     'An unknown command is named with the nearest',
     ['srve'],
-    '"srve": found an unknown command, want serve (the nearest) or another of serve, version, help',
+    '"srve": found an unknown command, want serve (the nearest) or another of serve, verify, version, help',
   ],
-  ['A command like no other is named with those that are there', ['pull'], '"pull": found an unknown command, want serve, version, help'],
+  [
+    'A command like no other is named with those that are there',
+    ['pull'],
+    '"pull": found an unknown command, want serve, verify, version, help',
+  ],
   [
     'A command of the program before this one comes later',
     ['list'],
-    '"list": found a command that comes with a later version, want serve, version, help',
+    '"list": found a command that comes with a later version, want serve, verify, version, help',
   ],
-  ['So do its flags', ['load', '--image-file', 'x'], '"load": found a command that comes with a later version, want serve, version, help'],
+  [
+    'So do its flags',
+    ['load', '--image-file', 'x'],
+    '"load": found a command that comes with a later version, want serve, verify, version, help',
+  ],
   [
     'Help for an unknown command is a mistake',
     ['help', 'serv'],
-    '"serv": found an unknown command, want serve (the nearest) or another of serve, version, help',
+    '"serv": found an unknown command, want serve (the nearest) or another of serve, verify, version, help',
   ],
-  ['An unknown command with a line end is one line', ['a\nb'], '"a\\nb": found an unknown command, want serve, version, help'],
+  ['An unknown command with a line end is one line', ['a\nb'], '"a\\nb": found an unknown command, want serve, verify, version, help'],
   [
     'An unknown flag is named with the nearest',
     ['serve', '--prot', '1'],
@@ -106,7 +115,8 @@ test('A bug is not passed off as a mistake of the user', async () => {
   await assert.rejects(run(['version'], io), TypeError)
 })
 
-for (const { name, examples } of commands) {
+/** Those of verify are in its own test: they need a store. */
+for (const { name, examples } of commands.filter((command) => command.name !== 'verify')) {
   test(`The help of ${name} has examples that work`, async () => {
     assert.ok(examples.length >= 2)
     for (const example of examples) {

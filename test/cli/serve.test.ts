@@ -57,6 +57,20 @@ test('The banner names the proxies, without their passwords', async () => {
   assert.ok(!io.err.includes('secret'))
 })
 
+test('The banner names the address of /health', async () => {
+  const io = new FakeIo()
+  await stopped(io, ['--health', '8081', '--host', '::1'])
+  assert.match(io.err, /^Health: http:\/\/\[::1\]:8081\/health$/m)
+})
+
+test('A port of /health that is in use stops the start with one line that names its flag', async () => {
+  const io = new FakeIo()
+  io.startService = () => Promise.reject(Object.assign(new Error('x'), { code: 'EADDRINUSE', syscall: 'listen', port: 8081 }))
+  assert.equal(await run(['serve', '--health', '8081'], io), 1)
+  const line = 'cannot listen on 0.0.0.0:8081: the port is in use by another program; choose another with --health'
+  assert.equal(io.err, `error: ${line}\n`)
+})
+
 test('The banner stays on its lines, whatever the command line holds', async () => {
   const io = new FakeIo()
   io.process.commandLine = 'ociregistry serve --log-file a\nb'
@@ -96,8 +110,8 @@ test('The banner says that there is the built-in image and nothing else, whateve
 
 test('A warning follows the banner, at the level error too', async () => {
   const io = new FakeIo()
-  await stopped(io, ['--health', '1', '--metrics', '2'])
-  const warning = 'this version does not have what these settings ask for, and goes on without: --health, --metrics'
+  await stopped(io, ['--preload-images', 'x', '--metrics', '2'])
+  const warning = 'this version does not have what these settings ask for, and goes on without: --preload-images, --metrics'
   assert.equal(io.err, `${banner(8080)}warning: ${warning}\n`)
 })
 

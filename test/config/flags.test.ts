@@ -38,7 +38,23 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['Behind two dashes everything is a word', ['serve', '--', '-port'], ['serve', '-port'], {}],
   ["Docker Hub's other names mean docker.io", ['--default-ns', 'index.docker.io'], [], { defaultNs: 'docker.io' }],
   ['An IPv6 address may be in brackets', ['--host', '[::1]'], [], { host: '::1' }],
-  ['Flags of features that come later are read', ['--health', '9', '--metrics', '10'], [], { health: 9, metrics: 10 }],
+  [
+    'A list has a flag for each item',
+    ['--private-registry', 'a.io', '--private-registry=B.io'],
+    [],
+    { privateRegistries: ['a.io', 'b.io'] },
+  ],
+  [
+    'Expressions and switches have the short names of the other program',
+    ['-t', '.*', '-m=false'],
+    [],
+    { skipTags: '.*', cacheManifests: false },
+  ],
+  ['A switch of the other program takes 0', ['--cache-manifests=0'], [], { cacheManifests: false }],
+  ['A switch of the other program takes no', ['--cache-manifests=no'], [], { cacheManifests: false }],
+  ['A switch of the other program takes F', ['--cache-manifests=F'], [], { cacheManifests: false }],
+  ['A switch of the other program may stand alone', ['-m'], [], { cacheManifests: true }],
+  ['Flags of features that come later are read', ['--preload-images', 'x', '--metrics', '10'], [], { preloadImages: 'x', metrics: 10 }],
 ]
 for (const [sentence, args, words, values] of read) {
   test(sentence, () => {
@@ -88,6 +104,11 @@ const refused: [args: string[], message: string][] = [
   [['--default-ns', 'a b'], '--default-ns: found "a b", want a registry: host or host:port'],
   [['--default-ns', 'me:secret@quay.io'], '--default-ns: found "…@quay.io", want a registry: host or host:port'],
   [['--host', 'http://x'], '--host: found "http://x", want an IP address or a host name, without a port'],
+  [['--skip-tags', ''], "--skip-tags: found no value, want Go's regular expression, such as ^latest$, or .* for all"],
+  [['--private-registry='], '--private-registry: found no value, want a registry: host or host:port'],
+  [['--private-registry', 'a b'], '--private-registry: found "a b", want a registry: host or host:port'],
+  [['--cache-manifests', 'false'], '--cache-manifests: found "false" behind a blank, want --cache-manifests=false'],
+  [['--cache-manifests=maybe'], '--cache-manifests: found "maybe", want true or false'],
   [['--host', '127.0.0.1:80'], '--host: found "127.0.0.1:80", want an IP address or a host name, without a port'],
 ]
 for (const [args, message] of refused) {

@@ -17,6 +17,11 @@ const DEFAULTS = {
   arch: 'mips',
   pullTimeoutMs: 60000,
   alwaysPullLatest: false,
+  tagPolicy: [],
+  skipTags: undefined,
+  cacheManifests: true,
+  privateRegistries: [],
+  negativeTtlMs: 10_000,
   airGapped: false,
   prefetch: true,
   allowUnconfigured: true,
@@ -25,6 +30,9 @@ const DEFAULTS = {
   credsFile: undefined,
   dockerConfig: undefined,
   proxies: { exceptions: [] },
+  minFree: { bytes: 1024 ** 3, percent: 5 },
+  scrub: { everyMs: 7 * 24 * 3600_000, bytesPerSecond: 20 * 1024 ** 2 },
+  health: 0,
   helloWorld: false,
 }
 
@@ -71,10 +79,16 @@ test('Every plain setting of the file counts', async (t) => {
     arch: 386
     pullTimeout: 1500
     alwaysPullLatest: yes
+    cacheManifests: 0
+    privateRegistries: [Quay.IO, index.docker.io, docker.io]
+    negativeTtl: 1m30s
     airGapped: On
+    scrub: {every: 1d, rate: 1MiB}
     prefetch: false
     allowUnconfigured: no
     defaultNs: Quay.IO
+    minFree: 2GB
+    health: 8081
     helloWorld: on`
   const { config, warnings } = await loadText(t, text)
   assert.deepEqual(config, {
@@ -88,7 +102,13 @@ test('Every plain setting of the file counts', async (t) => {
     arch: '386',
     pullTimeoutMs: 1500,
     alwaysPullLatest: true,
+    tagPolicy: [],
+    skipTags: undefined,
+    cacheManifests: false,
+    privateRegistries: ['quay.io', 'docker.io'],
+    negativeTtlMs: 90_000,
     airGapped: true,
+    scrub: { everyMs: 24 * 3600_000, bytesPerSecond: 1024 ** 2 },
     prefetch: false,
     allowUnconfigured: false,
     defaultNs: 'quay.io',
@@ -96,6 +116,8 @@ test('Every plain setting of the file counts', async (t) => {
     credsFile: undefined,
     dockerConfig: undefined,
     proxies: { exceptions: [] },
+    minFree: { bytes: 2_000_000_000, percent: 100 },
+    health: 8081,
     helloWorld: true,
   })
   assert.deepEqual(warnings, [])
@@ -137,10 +159,10 @@ const WARNING = 'this version does not have what these settings ask for, and goe
 const later: [sentence: string, text: string, args: string[], names: string | undefined][] = [
   [
     'One warning names every setting whose feature comes later',
-    'preloadImages: /x\nimageFile: /y\nresolveRef: a.b/c:1\nhealth: 8081\nmetrics: 9090\npruneConfig: {enabled: true}\nlistConfig:\n  header: true',
+    'preloadImages: /x\nimageFile: /y\nresolveRef: a.b/c:1\nmetrics: 9090\npruneConfig: {enabled: true}\nlistConfig:\n  header: true',
     [],
-    'preloadImages (config.yaml:1), imageFile (config.yaml:2), resolveRef (config.yaml:3), health (config.yaml:4), metrics (config.yaml:5), ' +
-      'pruneConfig (config.yaml:6), listConfig (config.yaml:7)',
+    'preloadImages (config.yaml:1), imageFile (config.yaml:2), resolveRef (config.yaml:3), metrics (config.yaml:4), ' +
+      'pruneConfig (config.yaml:5), listConfig (config.yaml:6)',
   ],
   [
     'What does not switch a later feature on needs no warning',
@@ -157,12 +179,12 @@ const later: [sentence: string, text: string, args: string[], names: string | un
   ],
   [
     'Flags of later features are warned about in the same line',
-    'health: 1',
-    ['--metrics', '9', '--preload-images', 'x'],
-    'health (config.yaml:1), --metrics, --preload-images',
+    'metrics: 1',
+    ['--preload-images', 'x'],
+    'metrics (config.yaml:1), --preload-images',
   ],
-  ['A flag takes the place of the key', 'health: 1', ['--health', '2'], '--health'],
-  ['A flag that switches a later feature off silences the key', 'health: 1', ['--health', '0'], undefined],
+  ['A flag takes the place of the key', 'metrics: 1', ['--metrics', '2'], '--metrics'],
+  ['A flag that switches a later feature off silences the key', 'metrics: 1', ['--metrics', '0'], undefined],
 ]
 for (const [sentence, text, args, names] of later) {
   test(sentence, async (t) => {

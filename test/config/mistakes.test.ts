@@ -9,8 +9,9 @@ import { temporaryDirectory } from '../support/files.ts'
 import { assertMistake, PLATFORM } from './load-text.ts'
 
 const KEYS =
-  'imagePath, configFile, logLevel, logFile, logFormat, host, port, os, arch, pullTimeout, alwaysPullLatest, airGapped, prefetch, allowUnconfigured, ' +
-  'defaultNs, registries, credsFile, dockerConfig, preloadImages, imageFile, resolveRef, health, metrics, helloWorld, pruneConfig, listConfig, serverTlsConfig'
+  'imagePath, configFile, logLevel, logFile, logFormat, host, port, os, arch, pullTimeout, alwaysPullLatest, tagPolicy, ' +
+  'skipTags, cacheManifests, privateRegistries, negativeTtl, airGapped, prefetch, allowUnconfigured, ' +
+  'defaultNs, registries, credsFile, dockerConfig, preloadImages, imageFile, resolveRef, minFree, scrub, health, metrics, helloWorld, pruneConfig, listConfig, serverTlsConfig'
 const REGISTRY_KEYS = 'name, aliases, url, description, scheme, auth, tls'
 const PRUNE_KEYS = 'enabled, duration, type, expr, frequency, count, dryRun, dryrun'
 const AUTH_KEYS = 'user, password, passwordFromEnv, passwordFile, dockerConfig, token'

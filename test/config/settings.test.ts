@@ -8,13 +8,17 @@ const rows = Object.entries<Setting<unknown>>(settings)
 
 test('The settings are those of the issue and of the seeds', () => {
   const keys =
-    'imagePath configFile logLevel logFile logFormat host port os arch pullTimeout alwaysPullLatest airGapped prefetch allowUnconfigured defaultNs ' +
-    'registries credsFile dockerConfig preloadImages imageFile resolveRef health metrics helloWorld pruneConfig listConfig serverTlsConfig'
+    'imagePath configFile logLevel logFile logFormat host port os arch pullTimeout alwaysPullLatest tagPolicy skipTags cacheManifests ' +
+    'privateRegistries negativeTtl airGapped prefetch allowUnconfigured defaultNs ' +
+    'registries credsFile dockerConfig preloadImages imageFile resolveRef minFree scrub health metrics helloWorld pruneConfig listConfig serverTlsConfig'
   assert.equal(rows.map(([key]) => key).join(' '), keys)
 })
 
-test('A flag is called as its key, with dashes', () => {
-  for (const { flag, key } of FLAGS) assert.equal(flag, `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+test('A flag is called as its key, with dashes; one that is given once for each item of a list, as one of them', () => {
+  for (const { flag, key, repeated } of FLAGS) {
+    const name = repeated ? key.replace(/ies$/, 'y') : key
+    assert.equal(flag, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+  }
 })
 
 for (const { flag, type, default: value } of FLAGS) {

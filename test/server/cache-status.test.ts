@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CacheStatus } from '../../src/cache/answer.ts'
+import { RememberedError } from '../../src/cache/negative.ts'
 import { OciError } from '../../src/oci/error.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from '../../src/server/cache-status.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/error.ts'
@@ -21,6 +22,8 @@ const errors: [error: unknown, want: string][] = [
   [new UpstreamError('notFound', 'x'), 'ociregistry; fwd=miss; detail=not-found'],
   [new UpstreamError('refusedAddress', 'x'), 'ociregistry; fwd=miss; detail=refused-address'],
   [new UpstreamError('dns', 'x'), 'ociregistry; fwd=miss; detail=dns'],
+  [new RememberedError(new UpstreamError('notFound', 'x')), 'ociregistry; hit; detail=not-found'],
+  [new OciError(404, 'MANIFEST_UNKNOWN', 'x', {}, { cause: new UpstreamError('failed', 'x') }), 'ociregistry; fwd=miss; detail=failed'],
   [new OciError(405, 'UNSUPPORTED', 'x'), 'ociregistry'],
   [new Error('a mistake of our own'), 'ociregistry'],
   ['thrown', 'ociregistry'],

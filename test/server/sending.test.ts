@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test'
 import type { Digest } from '../../src/oci/digest.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { generatedBytes } from '../support/fake-registry-bytes.ts'
-import { cutAt, hang, hangAt } from '../support/fake-registry-faults.ts'
+import { flipBit, hang, hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import type { RawConnection } from '../support/raw-http.ts'
 import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
@@ -214,7 +214,7 @@ test('twenty joined clients, one that reads a little and one that leaves: one do
 test('an error after the headers ends the answer by FIN, also while a request body is under way', async (t) => {
   const { hub, server } = await start(t)
   const { bytes, target } = addBlob(hub, 2 * MIB)
-  hub.fault({ match: { kind: 'blob' }, do: [cutAt(MIB)] })
+  hub.fault({ match: { kind: 'blob' }, do: [flipBit(2 * MIB - 1)] })
   const connection = await server.connect()
   connection.send({ target, headers: { 'content-length': '1000000' } })
   await connection.writeAll(Buffer.alloc(400_000))
@@ -231,7 +231,7 @@ test('an error after the headers ends the answer by FIN, also while a request bo
 test('an error after the headers ends the answer by FIN, with more requests behind it', async (t) => {
   const { hub, server } = await start(t)
   const { target } = addBlob(hub, 2 * MIB)
-  hub.fault({ match: { kind: 'blob' }, do: [cutAt(MIB)] })
+  hub.fault({ match: { kind: 'blob' }, do: [flipBit(2 * MIB - 1)] })
   const connection = await server.connect()
   for (let i = 0; i < 5; i++) connection.send({ target })
   const { complete } = await connection.response()

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, statSync } from 'node:fs'
-import { mkdir, readdir, readlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { digestFileName, digestOf, parseDigest } from '../../src/oci/digest.ts'
 import { DirectorySync, TEMPORARY_PREFIX, writeFileAtomically } from '../../src/store/atomic-write.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
+import { FaultyDisk } from '../support/faulty-disk.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
 import { blobBytes, content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
@@ -244,3 +245,17 @@ async function openFilesBelow(path: string): Promise<string[]> {
   const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
   return links.filter((link) => link.startsWith(path))
 }
+
+test('A reference is stored though somebody removes the directory of references while it is written', async (t) => {
+  const calls = ['open', 'writev', 'fsync', 'rename', 'open'] // of the file; then of the directory, to sync it
+  for (const at of calls.keys()) {
+    const path = await temporaryDirectory(t)
+    const disk = new FaultyDisk()
+    const store = await DirectoryStore.open(path, new MemoryLog(), disk.files)
+    const begun: string[] = []
+    disk.before = (call) => (begun.push(call) === at + 1 ? rm(join(path, 'refs'), { recursive: true }) : undefined)
+    await store.putRef(refOf('quay.io/team/app:v1'))
+    assert.deepEqual(begun.slice(0, at + 1), calls.slice(0, at + 1))
+    assert.deepEqual(await store.getRef('quay.io/team/app:v1'), refOf('quay.io/team/app:v1'), `removed before call ${at}`)
+  }
+})

@@ -4,7 +4,8 @@ import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { closeFile, errorCode, isMissing, openFile, readChunks, removeFile, SharedFile, statFile, writeAll } from '../../src/store/file.ts'
+import { errorCode, isMissing, readChunks, removeFile, SharedFile, writeAll } from '../../src/store/file.ts'
+import { systemFiles } from '../../src/store/file-system.ts'
 import { bytesOf, PoisonedBuffers } from '../support/buffers.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { Random } from '../support/property.ts'
@@ -13,7 +14,7 @@ import { content } from './contract.ts'
 async function fileOf(t: TestContext, bytes: Uint8Array, flags = 'r'): Promise<{ path: string; fd: number }> {
   const path = join(await temporaryDirectory(t), 'file')
   await writeFile(path, bytes)
-  return { path, fd: await openFile(path, flags) }
+  return { path, fd: await systemFiles.open(path, flags) }
 }
 
 /** Lets the system take or give no more than `most` bytes at a time, as it may. */
@@ -45,7 +46,7 @@ for (const options of OPTIONS) {
     const buffers = new PoisonedBuffers(options)
     assert.deepEqual(await bytesOf(readChunks(fd, 0, 1000, buffers)), bytes)
     assert.equal(buffers.outstanding, 0)
-    await closeFile(fd)
+    await systemFiles.close(fd)
   })
 
   test(`A file that shrinks while it is read ends the reading with an error, ${how}`, async (t) => {
@@ -56,16 +57,16 @@ for (const options of OPTIONS) {
     }
     await assert.rejects(reading, /ended at byte \d+, expected 100/)
     assert.equal(buffers.outstanding, 0)
-    await closeFile(fd)
+    await systemFiles.close(fd)
   })
 
   test(`A read that fails is told after the chunks before it, and gives every buffer back, ${how}`, async (t) => {
     const { path } = await fileOf(t, content(100))
-    const writeOnly = await openFile(path, 'a')
+    const writeOnly = await systemFiles.open(path, 'a')
     const buffers = new PoisonedBuffers(options)
     await assert.rejects(bytesOf(readChunks(writeOnly, 0, 100, buffers)), { code: 'EBADF' })
     assert.equal(buffers.outstanding, 0)
-    await closeFile(writeOnly)
+    await systemFiles.close(writeOnly)
   })
 
   test(`A limit beyond the end of a range does not move the end, ${how}`, async (t) => {
@@ -74,7 +75,7 @@ for (const options of OPTIONS) {
     const buffers = new PoisonedBuffers(options)
     assert.deepEqual(await bytesOf(readChunks(fd, 10, 50, buffers, () => 1_000_000)), bytes.subarray(10, 50))
     assert.equal(buffers.outstanding, 0)
-    await closeFile(fd)
+    await systemFiles.close(fd)
   })
 }
 
@@ -88,7 +89,7 @@ test('A reader that is not asked to read ahead holds one buffer, one that is hol
     await bytesOf(readChunks(fd, 0, 1000, buffers))
     assert.equal(buffers.peak, held)
   }
-  await closeFile(fd)
+  await systemFiles.close(fd)
 })
 
 test('A reader takes its first buffer only when there is something to read', async (t) => {
@@ -106,7 +107,7 @@ test('A reader takes its first buffer only when there is something to read', asy
   assert.deepEqual((await first).value, content(10).subarray(0, 4))
   await reader.return()
   assert.equal(buffers.outstanding, 0)
-  await closeFile(fd)
+  await systemFiles.close(fd)
 })
 
 const writes: readonly (readonly [string, Buffer[]])[] = [
@@ -125,7 +126,7 @@ for (const [what, chunks] of writes) {
     const written = Buffer.concat(chunks)
     const rest = Buffer.alloc(Math.max(0, 10 - written.byteLength), 'x')
     assert.deepEqual(await readFile(path), Buffer.concat([Buffer.alloc(10, 'x'), written, rest]))
-    await closeFile(fd)
+    await systemFiles.close(fd)
   })
 }
 
@@ -138,14 +139,14 @@ test('Everything is written however little the system takes at a time', async (t
     await writeAll(fd, chunks, 7)
     t.mock.restoreAll()
     assert.deepEqual(await readFile(path), Buffer.concat([Buffer.alloc(7, 'x'), ...chunks]), `seed ${seed}`)
-    await closeFile(fd)
+    await systemFiles.close(fd)
   }
 })
 
 test('A write that finds the disk full says so', async () => {
-  const fd = await openFile('/dev/full', 'r+')
+  const fd = await systemFiles.open('/dev/full', 'r+')
   await assert.rejects(writeAll(fd, [content(100)], 0), { code: 'ENOSPC' })
-  await closeFile(fd)
+  await systemFiles.close(fd)
 })
 
 test('The chunks that are written are left as they were', async (t) => {
@@ -154,7 +155,7 @@ test('The chunks that are written are left as they were', async (t) => {
   limitCalls(t, () => 3)
   await writeAll(fd, chunks, 0)
   assert.deepEqual(chunks, [content(10), content(20, 1)])
-  await closeFile(fd)
+  await systemFiles.close(fd)
 })
 
 test('A shared file is closed when the last of its holders lets go', async (t) => {
@@ -162,9 +163,9 @@ test('A shared file is closed when the last of its holders lets go', async (t) =
   const file = new SharedFile(fd)
   assert.equal(file.hold(), file)
   await file.release()
-  assert.equal((await statFile(fd)).size, 10)
+  assert.equal((await systemFiles.fstat(fd)).size, 10)
   await file.release()
-  await assert.rejects(statFile(fd), { code: 'EBADF' })
+  await assert.rejects(systemFiles.fstat(fd), { code: 'EBADF' })
   assert.throws(() => file.hold(), /closed/)
 })
 
@@ -180,9 +181,9 @@ test('A shared file stays open while it is being read, and is closed when its la
     const reader = file.read(0, 100, new PoisonedBuffers({ aheadBytes: 16 }))
     await reader.next()
     await file.release()
-    assert.equal((await statFile(fd)).size, 100)
+    assert.equal((await systemFiles.fstat(fd)).size, 100)
     await end(reader)
-    await assert.rejects(statFile(fd), { code: 'EBADF' })
+    await assert.rejects(systemFiles.fstat(fd), { code: 'EBADF' })
   }
 })
 
@@ -199,7 +200,7 @@ test('A reader that was made and never started holds nothing', async (t) => {
   const reader = file.read(0, 10, new PoisonedBuffers())
   await reader.return()
   await file.release()
-  await assert.rejects(statFile(fd), { code: 'EBADF' })
+  await assert.rejects(systemFiles.fstat(fd), { code: 'EBADF' })
 })
 
 test('Removing a file that is not there is as good as removing it', async (t) => {
@@ -207,7 +208,7 @@ test('Removing a file that is not there is as good as removing it', async (t) =>
   await removeFile(path)
   await removeFile(path)
   await removeFile(join(path, 'below'))
-  await closeFile(fd)
+  await systemFiles.close(fd)
   const directory = await temporaryDirectory(t)
   await mkdir(join(directory, 'full'))
   await assert.rejects(removeFile(join(directory, 'full')))

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import fsPromises, { link, mkdir, readdir, unlink, writeFile } from 'node:fs/promises'
+import fsPromises, { link, mkdir, readdir, unlink, utimes, writeFile } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { connect, createServer, type Socket } from 'node:net'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { systemClock } from '../../src/observe/clock.ts'
-import { type LockHolder, lockHolder, StoreLock, StoreLockedError } from '../../src/store/lock.ts'
+import { type LockHolder, lockHolder, removeDeadSockets, StoreLock, StoreLockedError } from '../../src/store/lock.ts'
 import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { Random } from '../support/property.ts'
@@ -446,4 +446,32 @@ test('A lock can be taken and let go of again and again', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 100; round++) await (await acquire(directory)).release()
   assert.deepEqual(await readdir(directory), [])
+})
+
+test('What killed processes left while they waited for the lock is cleared away, and whoever waits is left alone', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const lock = await acquire(directory)
+  const old = new Date(Date.now() - 60_000)
+  const planted = ['.lock-0123456789ab', '.lock-after-1k2-3x4', '.lock-ba9876543210', '.lock-of-somebody-else', '.lock-file00000000']
+  for (const name of planted) await leaveStale(directory, name)
+  for (const name of planted) if (name !== '.lock-ba9876543210') await utimes(join(directory, name), old, old) // that one was bound just now
+  await writeFile(join(directory, '.lock-abcdefabcdef'), 'a file')
+  await utimes(join(directory, '.lock-abcdefabcdef'), old, old)
+  const waiter = createServer((socket) => socket.end('{}'))
+  await new Promise<void>((resolve) => waiter.listen(join(directory, '.lock-fedcba987654'), resolve))
+  t.after(() => waiter.close())
+  await utimes(join(directory, '.lock-fedcba987654'), old, old)
+
+  await removeDeadSockets(directory, systemClock)
+  const left = (await readdir(directory)).sort()
+  assert.deepEqual(left, [
+    '.lock-abcdefabcdef',
+    '.lock-ba9876543210',
+    '.lock-fedcba987654',
+    '.lock-file00000000',
+    '.lock-of-somebody-else',
+    'lock',
+  ])
+  assert.deepEqual(await lockHolder(directory), HOLDER)
+  await lock.release()
 })

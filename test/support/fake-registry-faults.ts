@@ -100,6 +100,36 @@ export const wrongLength =
     answer.headers['content-length'] = String(declaredBytes)
   }
 
+/** Declares so many bytes more, or fewer, than the body has; the connection ends with the body. */
+export const lengthOff =
+  (byBytes: number): Action =>
+  (answer) => {
+    answer.headers['content-length'] = String(Math.max(0, answer.body.sizeBytes + byBytes))
+  }
+
+/** The body ends after `at` bytes, and declares no more than those: nothing of the answer itself says that it is short. */
+export const truncated =
+  (at: number): Action =>
+  (answer) => {
+    const { body } = answer
+    answer.body = { sizeBytes: Math.min(at, body.sizeBytes), read: (start, end) => body.read(start, end) }
+  }
+
+/** So many bytes more than there should be, and a length that says so. */
+export const padded =
+  (bytes: number): Action =>
+  (answer) => {
+    const { body } = answer
+    const padding = bytesOf(Buffer.alloc(bytes, 'x'))
+    answer.body = {
+      sizeBytes: body.sizeBytes + bytes,
+      *read(start, end) {
+        yield* body.read(Math.min(start, body.sizeBytes), Math.min(end, body.sizeBytes))
+        yield* padding.read(Math.max(0, start - body.sizeBytes), Math.max(0, end - body.sizeBytes))
+      },
+    }
+  }
+
 /** No `Content-Length`. */
 export const chunked = (): Action => (answer) => {
   delete answer.headers['content-length']
@@ -113,6 +143,14 @@ export const header =
     if (value === undefined) delete answer.headers[name]
     else answer.headers[name] = value
   }
+
+/** Names the digest of something else. */
+export const wrongDigest = (): Action => header('docker-content-digest', `sha256:${'0'.repeat(64)}`)
+
+/** What a captive portal answers to everything. */
+export const loginPage = (): Action => (answer) => {
+  Object.assign(answer, { status: 200, headers: { 'content-type': 'text/html' }, body: bytesOf(Buffer.from('<html>Please log in</html>')) })
+}
 
 /** The body compressed, and said so, though nobody asked for that. */
 export const gzip = (): Action => (answer) => {
@@ -128,6 +166,10 @@ export const status =
     const error = errorReply(code, code === 429 ? 'TOOMANYREQUESTS' : 'UNKNOWN', message, headers)
     Object.assign(answer, { status: error.status, headers: error.headers, body: error.body })
   }
+
+/** 429: too many requests. @param retryAfterS undefined: it does not say when to come again */
+export const limited = (retryAfterS?: number): Action =>
+  status(429, retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) })
 
 /** Another body, as it is. */
 export const body =

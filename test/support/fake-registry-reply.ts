@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ByteSource, bytesOf } from './fake-registry-bytes.ts'
 import type { SeenRequest } from './fake-registry-ledger.ts'
+import { passedOn } from './fake-registry-sockets.ts'
 
 /** Holds whoever waits at it until a test opens it. */
 export class Gate {
@@ -123,8 +124,9 @@ function flipped(piece: Buffer, at: number, flips: readonly number[]): Buffer {
 
 async function cut(res: ServerResponse, socket: Socket, { how }: Cut): Promise<void> {
   await new Promise((resolve) => res.write('', resolve))
-  if (how === 'rst') reset(socket)
-  else res.socket?.end()
+  if (how === 'fin') return void res.socket?.end()
+  await passedOn(socket)
+  reset(socket)
 }
 
 function reset(socket: Socket): void {

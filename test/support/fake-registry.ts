@@ -54,6 +54,8 @@ export class FakeRegistry {
   #server: Server | undefined
   #port = 0
   #accepted = 0
+  #alerts = 0
+  #alerting = false
 
   constructor(options: FakeRegistryOptions = {}) {
     this.#options = options
@@ -118,6 +120,22 @@ export class FakeRegistry {
     for (const socket of this.#sockets.values()) socket.resetAndDestroy()
   }
 
+  /** From now on every TLS handshake ends with an alert; on connections that stand nothing changes. */
+  alertHandshakes(): ActiveFault {
+    const before = this.#alerts
+    const alerts = (): number => this.#alerts - before
+    this.#alerting = true
+    return {
+      get hits() {
+        return alerts()
+      },
+      remove: () => {
+        this.#alerting = false
+      },
+    }
+  }
+
+  /** Changes answers until it is removed, or for the requests that the rule counts. */
   fault(rule: FaultRule): ActiveFault {
     return this.#faults.add(rule)
   }
@@ -139,7 +157,22 @@ export class FakeRegistry {
     const { tls } = this.#options
     if (tls === undefined) return createServer(handle)
     const clients = tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }
-    return createTlsServer({ cert: tls.cert, key: tls.key, ...clients }, handle)
+    const server = createTlsServer({ cert: tls.cert, key: tls.key, ...clients }, handle)
+    const shakeHands = server.listeners('connection')
+    server.removeAllListeners('connection').on('connection', (socket: Socket) => {
+      if (this.#alerting) this.#alert(socket)
+      else for (const listener of shakeHands) listener.call(server, socket)
+    })
+    return server
+  }
+
+  /** A fatal `internal_error` in answer to the first words of a client (RFC 8446 6.2). */
+  #alert(socket: Socket): void {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      this.#alerts++
+      socket.end(Buffer.from([0x15, 3, 3, 0, 2, 2, 80]))
+    })
   }
 
   /** Under TLS the request's socket is not the TCP socket, which alone can be reset: found again by its port. */

@@ -7,7 +7,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { isDigest } from '../../src/oci/digest.ts'
 import { parseRegistry, type Registry } from '../../src/oci/name.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/error.ts'
-import type { Upstream, UpstreamBlob, UpstreamDirectory, UpstreamManifest } from '../../src/upstream/upstream.ts'
+import type { Upstream, UpstreamBlob, UpstreamDirectory, UpstreamHealth, UpstreamManifest, Urgency } from '../../src/upstream/upstream.ts'
 import { type ByteSource, bytesOf } from './fake-registry-bytes.ts'
 import { FakeContent } from './fake-registry-content.ts'
 
@@ -89,6 +89,10 @@ export class ScriptedUpstreams implements UpstreamDirectory {
     return this.of(parseRegistry(registry))
   }
 
+  all(): Iterable<ScriptedUpstream> {
+    return this.#upstreams.values()
+  }
+
   /** All calls of all registries. */
   get calls(): number {
     return [...this.#upstreams.values()].reduce((sum, upstream) => sum + upstream.calls.length, 0)
@@ -108,6 +112,8 @@ export class ScriptedUpstream implements Upstream {
   readonly #plans = new Map<Method, Plan[]>()
   readonly #standing = new Map<Method, Plan>()
   readonly #served = new Map<string, number>()
+  readonly #waiting = new Set<() => void>()
+  #health: UpstreamHealth = { state: 'well' }
 
   constructor(readonly registry: Registry) {}
 
@@ -189,6 +195,33 @@ export class ScriptedUpstream implements Upstream {
   }
 
   referrersApi = false
+
+  /** A test says how the registry is doing; those who wait go on when it is well enough for them. Calls are answered by their plans all the same. */
+  set state(health: UpstreamHealth) {
+    this.#health = health
+    for (const look of this.#waiting) look()
+  }
+
+  /** Clients may ask as long as it is not down and asks for no pause. */
+  mayBeAsked(urgency: Urgency): boolean {
+    const { state, retryInMs } = this.#health
+    return urgency === 'background' ? state === 'well' : state !== 'down' && retryInMs === undefined
+  }
+
+  async untilMayBeAsked(urgency: Urgency, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (this.mayBeAsked(urgency)) return
+    let look = (): void => {}
+    const well = new Promise<void>((resolve) => {
+      look = () => this.mayBeAsked(urgency) && resolve()
+    })
+    this.#waiting.add(look)
+    await abortable(well, signal).finally(() => this.#waiting.delete(look))
+  }
+
+  health(): UpstreamHealth {
+    return this.#health
+  }
 
   async #begin(method: Method, repository: string, target: string, signal: AbortSignal | undefined, offset = 0): Promise<Plan> {
     this.calls.push({ method, repository, target, offset })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Budgets, defaultBudgets } from '../../src/cache/budgets.ts'
-import { Cache } from '../../src/cache/cache.ts'
+import { Cache, type CacheSettings } from '../../src/cache/cache.ts'
 import type { RegistryConfig } from '../../src/config/config.ts'
 import { type Clock, systemClock } from '../../src/observe/clock.ts'
 import { parseRegistry, type Registry } from '../../src/oci/name.ts'
@@ -17,19 +17,18 @@ import { SpoolDirectory } from '../../src/store/spool.ts'
 import type { Budgets as UpstreamBudgets } from '../../src/upstream/budgets.ts'
 import type { Resolve } from '../../src/upstream/lookup.ts'
 import { Upstreams } from '../../src/upstream/upstreams.ts'
+import { CACHE_SETTINGS } from './cache-settings.ts'
 import type { FakeRegistry } from './fake-registry.ts'
 import { MemoryLog } from './log.ts'
 import { RawConnection, type RawRequest, type RawResponse } from './raw-http.ts'
+import { TestSpace } from './space.ts'
 
-export type ServerOptions = {
+/** What is left out is as `CACHE_SETTINGS` has it, where it has it. */
+export type ServerOptions = Partial<CacheSettings> & {
   /** Entries of `registries`; a function where the entry needs to know where this server listens. */
   readonly registries?: readonly RegistryConfig[] | ((port: number) => readonly RegistryConfig[])
   /** Default: a directory of its own, which vanishes with the test. */
   readonly imagePath?: string
-  readonly airGapped?: boolean
-  readonly alwaysPullLatest?: boolean
-  /** Default false here: tests count requests. */
-  readonly prefetch?: boolean
   readonly allowUnconfigured?: boolean
   readonly defaultNs?: string
   readonly pullTimeoutMs?: number
@@ -79,12 +78,12 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
     ...(options.upstreamBudgets === undefined ? {} : { budgets: options.upstreamBudgets }),
   })
   const store = await DirectoryStore.open(imagePath, log)
-  const { airGapped = false, alwaysPullLatest = false, prefetch = false } = options
   const cache = new Cache({
     store,
-    spools: new SpoolDirectory(join(imagePath, 'pulls')),
+    spools: new SpoolDirectory(join(imagePath, 'pulls'), { clock, log, bigSyncs: store.bigSyncs }),
+    space: new TestSpace(),
     upstreams,
-    settings: { airGapped, alwaysPullLatest, prefetch },
+    settings: { ...CACHE_SETTINGS, ...options },
     budgets: { ...defaultBudgets(pullTimeoutMs), ...options.budgets },
     clock,
     log,

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test'
 import type { Config } from '../../src/config/config.ts'
 import { systemClock } from '../../src/observe/clock.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
-import { type Service, startService } from '../../src/server/service.ts'
+import { type Service, type ServiceDeps, startService } from '../../src/server/service.ts'
 import { MemoryLog } from './log.ts'
 import { RawConnection, type RawRequest, type RawResponse } from './raw-http.ts'
 
@@ -18,6 +18,11 @@ const CONFIG: Config = {
   arch: 'amd64',
   pullTimeoutMs: 5_000,
   alwaysPullLatest: false,
+  tagPolicy: [],
+  skipTags: undefined,
+  cacheManifests: true,
+  privateRegistries: [],
+  negativeTtlMs: 10_000,
   airGapped: false,
   prefetch: false,
   allowUnconfigured: true,
@@ -26,13 +31,20 @@ const CONFIG: Config = {
   credsFile: undefined,
   dockerConfig: undefined,
   proxies: { exceptions: [] },
+  minFree: { bytes: 0, percent: 100 },
+  scrub: { everyMs: 0, bytesPerSecond: 1 },
+  health: 0,
   helloWorld: false,
 }
 
 /** Stopped when the test ends, unless it has been before. */
-export async function serve(t: TestContext, config: Partial<Config>): Promise<Service & { readonly log: MemoryLog }> {
+export async function serve(
+  t: TestContext,
+  config: Partial<Config>,
+  deps: Partial<ServiceDeps> = {},
+): Promise<Service & { readonly log: MemoryLog }> {
   const log = new MemoryLog()
-  const service = await startService({ config: { ...CONFIG, ...config }, clock: systemClock, log, version: '1.2.3' })
+  const service = await startService({ config: { ...CONFIG, ...config }, clock: systemClock, log, version: '1.2.3', ...deps })
   t.after(() => service.stop())
   return { ...service, log }
 }

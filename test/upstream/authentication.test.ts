@@ -227,7 +227,6 @@ test('denied: a 403 of the registry says what was sent', async (t) => {
 })
 
 const realmTroubles: [title: string, kind: string, actions: Parameters<FakeRegistry['fault']>[0]['do'], details: object][] = [
-  ['is limited', 'limited', [status(429, { 'retry-after': '5' })], { retryAfterMs: 5_000 }],
   ['fails', 'failed', [status(500)], {}],
   ['cuts its answer', 'unreachable', [cutAt(5)], {}],
   ['sends a page', 'failed', [header('content-length', undefined), body('<html>')], {}],
@@ -242,6 +241,12 @@ for (const [title, kind, actions, details] of realmTroubles) {
     await get()
   })
 }
+
+test("a realm that is limited is 'limited', and says for how long", async (t) => {
+  const { registry, get } = await setUp(t, { scheme: 'bearer' })
+  registry.fault({ match: { kind: 'token' }, do: [status(429, { 'retry-after': '5' })] })
+  await assert.rejects(get(), { kind: 'limited', retryAfterMs: 5_000 })
+})
 
 test('a realm that hangs is given up in time', async (t) => {
   const registry = await startFakeRegistry(t, { auth: { scheme: 'bearer' } })

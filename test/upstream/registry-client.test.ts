@@ -143,11 +143,28 @@ for (const contentRange of wrongRanges) {
   })
 }
 
-test('openBlob beyond the end is an error, not an empty body', async (t) => {
+test('a blob that is whole already has nothing more to come', async (t) => {
   const { registry, upstream } = await setUp(t)
   const digest = registry.addBlob('0123456789')
-  await assert.rejects(upstream.openBlob(REPOSITORY, digest, 10), { kind: 'failed', message: /answered 416/ })
+  const { sizeBytes, start, body } = await upstream.openBlob(REPOSITORY, digest, 10)
+  assert.deepEqual([sizeBytes, start, (await bytesOfBody(body)).byteLength], [10, 10, 0])
 })
+
+const unsatisfied: [title: string, actions: Action[]][] = [
+  ['has fewer bytes', []],
+  ['does not say how many bytes it has', [header('content-range', undefined)]],
+]
+for (const [title, actions] of unsatisfied) {
+  test(`a blob that ${title} than were received is another one`, async (t) => {
+    const { registry, upstream } = await setUp(t)
+    const digest = registry.addBlob('0123456789')
+    registry.fault({ match: {}, do: actions })
+    await assert.rejects(upstream.openBlob(REPOSITORY, digest, 11), {
+      kind: 'corrupt',
+      message: /answered 416 with '.*' for the bytes from 11 on/,
+    })
+  })
+}
 
 test('a blob passes whole, however big, and is never held', async (t) => {
   const { registry, upstream } = await setUp(t)
@@ -334,12 +351,12 @@ const statuses: [code: number, kind: string][] = [
   [401, 'denied'],
   [403, 'denied'],
   [404, 'notFound'],
-  [429, 'limited'],
   [500, 'failed'],
   [503, 'failed'],
   [204, 'failed'],
   [304, 'failed'],
   [418, 'failed'],
+  [429, 'limited'], // the last: nobody asks after it
 ]
 for (const [name, match, call] of calls) {
   test(`${name}: every status has its kind, and the connection survives`, async (t) => {

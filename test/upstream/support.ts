@@ -90,6 +90,7 @@ export function unconfiguredOnLoopback(
     credentials: new CredentialSources({}, { env, clock: systemClock, log, budgets: DEFAULT_BUDGETS }),
     lookups: new Lookups({ resolve: systemResolve, clock: systemClock, giveUpMs: 3_000 }),
     budgets: DEFAULT_BUDGETS,
+    random: Math.random,
     env,
     pullTimeoutMs: 5_000,
     via: '1.1 ociregistry-test',

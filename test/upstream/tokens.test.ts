@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Credentials } from '../../src/upstream/credentials.ts'
 import { type TokenQuestion, Tokens } from '../../src/upstream/tokens.ts'
 import { ManualClock } from '../support/clock.ts'
+import { Gate } from '../support/fake-registry-reply.ts'
 
 const who = (identity: string): Credentials => ({
   basic: `Basic ${identity}`,
@@ -101,6 +102,23 @@ test('a refused token is not handed out again, and those who were refused togeth
   )
   assert.deepEqual(await tokens.get(question, token), { token: 't2', fresh: false })
   assert.equal(asked.length, 2)
+})
+
+test('whoever loses patience is reported with the reason, and takes the token from nobody', async () => {
+  const gate = new Gate()
+  const givenUp: unknown[] = []
+  const ask = (): Promise<Buffer> => gate.opened.then(() => Buffer.from('{"token":"t"}'))
+  const tokens = new Tokens(ask, new ManualClock(), (realm, reason) => givenUp.push(realm.href, reason))
+  const impatient = new AbortController()
+  const both = Promise.all([tokens.get(question, undefined, impatient.signal), tokens.get(question)])
+  impatient.abort('too late')
+  gate.open()
+  assert.deepEqual(
+    (await both).map(({ token }) => token),
+    ['t', 't'],
+  )
+  impatient.abort('again')
+  assert.deepEqual(givenUp, [question.realm.href, 'too late'])
 })
 
 test('a failure is told to all who wait, and not remembered', async () => {

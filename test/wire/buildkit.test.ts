@@ -6,16 +6,16 @@ import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.t
 import { generatedBytes } from '../support/fake-registry-bytes.ts'
 import { cutAt, status } from '../support/fake-registry-faults.ts'
 import type { RawConnection } from '../support/raw-http.ts'
-import { entry, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
 import { assertBlob, assertError, assertManifest, HIT, MISS } from './answers.ts'
 
 const HEADERS = { 'user-agent': 'buildkit/v0.13', 'accept-encoding': 'zstd;q=1.0, gzip;q=0.8, deflate;q=0.5' }
 const RESOLVE = { 'user-agent': 'buildkit/v0.13', accept: [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, '*/*'].join(', ') }
 const SIZE = 300_000
 
-async function start(t: TestContext): Promise<{ hub: FakeRegistry; server: TestServer }> {
+async function start(t: TestContext, options: ServerOptions = {}): Promise<{ hub: FakeRegistry; server: TestServer }> {
   const hub = await startFakeRegistry(t)
-  return { hub, server: await startServer(t, { registries: [entry(hub, 'docker.io')] }) }
+  return { hub, server: await startServer(t, { registries: [entry(hub, 'docker.io')], ...options }) }
 }
 
 function addLayer(hub: FakeRegistry, seed: string): { digest: Digest; bytes: Buffer } {
@@ -62,10 +62,11 @@ for (const [what, fault] of [
   ['a reset in the middle', cutAt(SIZE / 2, 'rst')],
 ] as const) {
   test(`BuildKit asks again for what failed because the upstream answered with ${what}, and gets it`, async (t) => {
-    const { hub, server } = await start(t)
+    const { hub, server } = await start(t, { budgets: { retryWaitsMs: [] } })
     const { digest, bytes } = addLayer(hub, 'retried')
     const target = `/v2/docker.io/library/alpine/blobs/${digest}?ns=docker.io`
-    hub.fault({ match: { reference: digest, times: 2 }, do: [fault] })
+    hub.fault({ match: { reference: digest, times: 1 }, do: [fault] })
+    hub.fault({ match: { reference: digest, nth: 2 }, do: [status(503)] }) // the rest of what was cut
     for (let attempt = 1; attempt <= 2; attempt++) {
       const connection = await server.connect()
       const failed = await connection.ask({ target, headers: HEADERS })

@@ -7,6 +7,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from '../support/fake-registry.ts'
 import { generatedBytes } from '../support/fake-registry-bytes.ts'
+import type { AddedImage } from '../support/fake-registry-content.ts'
 import {
   type Action,
   body,
@@ -22,7 +23,7 @@ import {
   status,
   wrongLength,
 } from '../support/fake-registry-faults.ts'
-import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
 import { assertBlob, assertError, assertManifest, headersOf, MISS } from './answers.ts'
 
 const KIB = 1024
@@ -60,34 +61,36 @@ async function assertShort(server: TestServer, digest: Digest, bytes: Buffer, ra
 
 const cuts = [0, 1, 1000, 64 * KIB, SIZE / 2, SIZE - 64 * KIB, SIZE - 64 * KIB + 1, SIZE - 1]
 
+/** The same, sooner. */
+const AT_ONCE = { budgets: { retryWaitsMs: [1, 2, 4, 8, 16] } }
+
 for (const how of ['fin', 'rst'] as const) {
-  test(`an upstream that cuts a layer (${how}) at any byte: a short body and FIN, and the next request gets the whole`, async (t) => {
-    const { hub, server } = await start(t)
+  test(`an upstream that cuts a layer (${how}) at any byte: the client gets the whole, and no byte is downloaded twice`, async (t) => {
+    const { hub, server } = await start(t, AT_ONCE)
     for (const at of cuts) {
       const { digest, bytes } = addBlob(hub, `cut ${at}`, SIZE)
       hub.fault({ match: { reference: digest, times: 1 }, do: [cutAt(at, how)] })
-      await assertShort(server, digest, bytes)
-      const again = await server.get(`${NAME}/blobs/${digest}`)
-      assertBlob(again, { digest, bytes }, { cache: MISS })
+      assertBlob(await server.get(`${NAME}/blobs/${digest}`), { digest, bytes }, { cache: MISS })
       assert.equal(hub.count({ reference: digest }), 2)
+      if (how === 'fin') assert.equal(hub.bytesSent(digest), SIZE)
     }
   })
 }
 
-test('an upstream that cuts a small layer: 502, since nothing of it has gone out', async (t) => {
-  const { hub, server } = await start(t)
+test('an upstream that cuts a small layer: the rest is fetched, too', async (t) => {
+  const { hub, server } = await start(t, AT_ONCE)
   for (const size of [1, 1000, 64 * KIB]) {
     const { digest, bytes } = addBlob(hub, `small ${size}`, size)
     hub.fault({ match: { reference: digest, times: 1 }, do: [cutAt(size - 1)] })
-    assertError(await server.get(`${NAME}/blobs/${digest}`), 502, 'UNAVAILABLE')
     assertBlob(await server.get(`${NAME}/blobs/${digest}`), { digest, bytes }, { cache: MISS })
   }
 })
 
-test('a range of a layer that the upstream cuts: short and FIN; one that ends before the cut is whole', async (t) => {
-  const { hub, server } = await start(t)
+test('an upstream that cuts a layer again and again at one byte: short and FIN; a range that ends before it is whole', async (t) => {
+  const { hub, server } = await start(t, AT_ONCE)
   const { digest, bytes } = addBlob(hub, 'range', SIZE)
-  hub.fault({ match: { reference: digest }, do: [cutAt(SIZE / 2)] })
+  hub.fault({ match: { reference: digest, ranged: false }, do: [cutAt(SIZE / 2)] })
+  hub.fault({ match: { reference: digest, ranged: true }, do: [cutAt(0)] })
   await assertShort(server, digest, bytes, 'bytes=1000-')
   const early = await server.get(`${NAME}/blobs/${digest}`, { range: 'bytes=1000-1999' })
   assertBlob(early, { digest, bytes, part: [1000, 1999] }, { cache: early.header('cache-status')?.slice(13) ?? '' })
@@ -107,7 +110,7 @@ const wrong: [what: string, ...faults: Action[]][] = [
 
 for (const [what, ...faults] of wrong) {
   test(`a layer from upstream of which ${what} is never complete, and never stored`, async (t) => {
-    const { hub, server } = await start(t)
+    const { hub, server } = await start(t, { budgets: { retryWaitsMs: [] } })
     const { digest, bytes } = addBlob(hub, what, SIZE)
     hub.fault({ match: { reference: digest, times: 1 }, do: faults })
     const connection = await server.connect()
@@ -115,10 +118,10 @@ for (const [what, ...faults] of wrong) {
     const response = await connection.response()
     if (response.status === 200) {
       assert.equal(response.complete, false)
-      assert(response.body.length <= SIZE - 64 * KIB, 'the last 64 KiB wait for the digest')
+      assert(response.body.length <= Number(response.header('content-length')) - 64 * KIB, 'the last 64 KiB wait for the digest')
       assert.equal(await connection.ending(), 'fin')
     } else assertError(response, 502, 'UNAVAILABLE')
-    await server.settled()
+    await eventually('the download is over', () => server.openFiles().length === 0)
     assert.deepEqual(await readdir(join(server.imagePath, 'blobs')), [])
     assertBlob(await server.get(`${NAME}/blobs/${digest}`), { digest, bytes }, { cache: MISS })
   })
@@ -162,23 +165,32 @@ function patienceWith(what: string): ServerOptions {
 
 for (const [what, fault, wanted, codes, retryAfter] of troubles) {
   test(`upstream answers with ${what}: ${wanted} for manifest and blob by GET and HEAD, 404 for referrers and signatures`, async (t) => {
-    const { hub, server } = await start(t, patienceWith(what))
-    const { digest, layers } = hub.addImage('library/alpine', '3')
-    hub.fault({ match: {}, do: [fault] })
+    /** Each asked of a server that has heard of no trouble yet: after the third it would not ask any more. */
+    const ask = async (method: 'GET' | 'HEAD', pathOf: (image: AddedImage) => string) => {
+      const { hub, server } = await start(t, patienceWith(what))
+      const path = pathOf(hub.addImage('library/alpine', '3'))
+      hub.fault({ match: {}, do: [fault] })
+      return method === 'GET' ? server.get(`${NAME}/${path}`) : server.head(`${NAME}/${path}`)
+    }
     const more = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
-    const asked = [
-      ['manifests/3', typeof codes === 'string' ? codes : codes.manifest],
-      [`manifests/${digest}`, typeof codes === 'string' ? codes : codes.manifest],
-      [`blobs/${layers[0]}`, typeof codes === 'string' ? codes : codes.blob],
-    ] as const
+    const asked: [pathOf: (image: AddedImage) => string, code: string][] = [
+      [() => 'manifests/3', typeof codes === 'string' ? codes : codes.manifest],
+      [({ digest }) => `manifests/${digest}`, typeof codes === 'string' ? codes : codes.manifest],
+      [({ layers }) => `blobs/${layers[0]}`, typeof codes === 'string' ? codes : codes.blob],
+    ]
+    const machinery: ((image: AddedImage) => string)[] = [
+      ({ digest }) => `referrers/${digest}`,
+      ({ digest }) => `manifests/${digest.replace(':', '-')}`,
+      ({ digest }) => `manifests/${digest.replace(':', '-')}.sig`,
+    ]
     await Promise.all([
-      ...asked.map(async ([path, code]) => {
-        assertError(await server.get(`${NAME}/${path}`), wanted, code, { more })
-        assertError(await server.head(`${NAME}/${path}`), wanted, code, { more, method: 'HEAD' })
-      }),
-      ...[`referrers/${digest}`, `manifests/${digest.replace(':', '-')}`, `manifests/${digest.replace(':', '-')}.sig`].map(async (path) => {
-        const response = await server.get(`${NAME}/${path}`)
-        if (what === '404' && path.startsWith('referrers'))
+      ...asked.flatMap(([pathOf, code]) => [
+        ask('GET', pathOf).then((response) => assertError(response, wanted, code, { more })),
+        ask('HEAD', pathOf).then((response) => assertError(response, wanted, code, { more, method: 'HEAD' })),
+      ]),
+      ...machinery.map(async (pathOf, index) => {
+        const response = await ask('GET', pathOf)
+        if (what === '404' && index === 0)
           assert.equal(response.status, 200) // proven absent: an empty list
         else assertError(response, 404, 'MANIFEST_UNKNOWN')
       }),
@@ -189,11 +201,14 @@ for (const [what, fault, wanted, codes, retryAfter] of troubles) {
 for (const [what, fault, wanted, code, retryAfter] of troubles) {
   if (what.includes('redirect') || typeof code !== 'string') continue
   test(`the token realm answers with ${what}: ${wanted} for manifest and blob, no 401, no challenge`, async (t) => {
-    const { hub, server } = await start(t, patienceWith(what), { auth: { scheme: 'bearer' } })
-    const { layers } = hub.addImage('library/alpine', '3')
-    hub.fault({ match: { kind: 'token' }, do: [fault] })
     const more = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
-    for (const path of ['manifests/3', `blobs/${layers[0]}`]) assertError(await server.get(`${NAME}/${path}`), wanted, code, { more })
+    for (const kind of ['manifest', 'blob']) {
+      const { hub, server } = await start(t, patienceWith(what), { auth: { scheme: 'bearer' } })
+      const { layers } = hub.addImage('library/alpine', '3')
+      hub.fault({ match: { kind: 'token' }, do: [fault] })
+      const path = kind === 'manifest' ? 'manifests/3' : `blobs/${layers[0]}`
+      assertError(await server.get(`${NAME}/${path}`), wanted, code, { more })
+    }
   })
 }
 
@@ -217,21 +232,29 @@ for (const [what, fault, , ,] of troubles) {
 }
 
 test('an upstream that sends headers of a layer and then nothing: 504 for a small one, a short body and FIN for a big one', async (t) => {
-  const { hub, server } = await start(t, { upstreamBudgets: { bodyIdleMs: 300 }, budgets: { firstByteMs: 5_000 } })
+  const { hub, server } = await start(t, { upstreamBudgets: { bodyIdleMs: 100 }, budgets: { firstByteMs: 5_000, retryWaitsMs: [1, 2] } })
   const small = addBlob(hub, 'small', 1000)
   const big = addBlob(hub, 'big', SIZE)
-  hub.fault({ match: { kind: 'blob' }, do: [hangAt(500)] })
+  hub.fault({ match: { kind: 'blob', ranged: false }, do: [hangAt(500)] })
+  hub.fault({ match: { kind: 'blob', ranged: true }, do: [hangAt(0)] })
   assertError(await server.get(`${NAME}/blobs/${small.digest}`), 504, 'UNAVAILABLE')
   await assertShort(server, big.digest, big.bytes)
 })
 
-test('an upstream that is gone: 502 at once', async (t) => {
-  const { hub, server } = await start(t)
+test('an upstream that is gone: 502 at once, and 503 with the time of the next try when it was found gone three times', async (t) => {
+  const { hub, server } = await start(t, { budgets: { circuitMs: 1 } })
   const { digest, layers } = hub.addImage('library/alpine', '3')
   await hub.stop()
-  for (const path of ['manifests/3', `manifests/${digest}`, `blobs/${layers[0]}`, 'tags/list']) {
+  for (const path of ['manifests/3', `manifests/${digest}`, `blobs/${layers[0]}`]) {
     assertError(await server.get(`${NAME}/${path}`), 502, 'UNAVAILABLE')
-    assertError(await server.head(`${NAME}/${path}`), 502, 'UNAVAILABLE', { method: 'HEAD' })
+  }
+  for (const path of ['manifests/3', `manifests/${digest}`, `blobs/${layers[0]}`, 'tags/list']) {
+    for (const method of ['GET', 'HEAD'] as const) {
+      const response = await (method === 'GET' ? server.get(`${NAME}/${path}`) : server.head(`${NAME}/${path}`))
+      const more = { 'retry-after': response.header('retry-after') ?? 'missing' }
+      assertError(response, 503, 'UNAVAILABLE', { method, more })
+      assert.match(more['retry-after'], /^\d+$/)
+    }
   }
 })
 

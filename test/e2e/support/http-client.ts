@@ -3,12 +3,20 @@ import { createHash } from 'node:crypto'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 
 export type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer }
-export type AskOptions = { readonly method?: 'GET' | 'HEAD'; readonly headers?: Record<string, string> }
+export type AskOptions = {
+  readonly method?: 'GET' | 'HEAD'
+  readonly headers?: Record<string, string>
+  /** Breaks the request off, and the body with it. */
+  readonly signal?: AbortSignal
+}
 
 /** The answer's head; its body waits to be read. */
-export function open(url: string, { method = 'GET', headers = {} }: AskOptions = {}): Promise<IncomingMessage> {
+export function open(url: string, { method = 'GET', headers = {}, signal }: AskOptions = {}): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    request(url, { method, headers, agent: false }).once('response', resolve).once('error', reject).end()
+    request(url, { method, headers, agent: false, ...(signal && { signal }) })
+      .once('response', resolve)
+      .on('error', reject)
+      .end()
   })
 }
 

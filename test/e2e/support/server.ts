@@ -22,7 +22,11 @@ export type Installation = {
   /** `http://127.0.0.1:<port>` */
   readonly url: string
   readonly mirror: string
-  /** Starts it, waits until it answers. May be done again after it has stopped. */
+  /** Starts it. May be done again after it has stopped. */
+  launch(): Promise<Running>
+  /** Resolves when it answers. @throws Error if it ends before that */
+  ready(server: Running): Promise<void>
+  /** Starts it, waits until it answers. */
   start(): Promise<Running>
 }
 
@@ -33,8 +37,15 @@ export type Upstream = {
   readonly caPath?: string | undefined
 }
 
-/** Program, configuration, an empty store and a port: everything but the running process. */
-export async function install(t: Cleanup, upstreams: readonly Upstream[]): Promise<Installation> {
+/**
+ * Program, configuration, an empty store and a port: everything but the running process.
+ * @param settings more keys of the configuration file, as YAML has them
+ */
+export async function install(
+  t: Cleanup,
+  upstreams: readonly Upstream[],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Installation> {
   const program = await installProgram(t)
   const directory = await testDirectory(t)
   const imagePath = join(directory, 'images')
@@ -42,24 +53,33 @@ export async function install(t: Cleanup, upstreams: readonly Upstream[]): Promi
   const entries = upstreams.map(
     ({ name, url, caPath }) => `  - name: ${name}\n    url: ${url}\n${caPath === undefined ? '' : `    tls: {ca: ${caPath}}\n`}`,
   )
-  await writeFile(configFile, `imagePath: ${imagePath}\nlogLevel: debug\nregistries:\n${entries.join('')}`)
+  const lines = Object.entries({ imagePath, logLevel: 'debug', ...settings }).map(([key, value]) => `${key}: ${value}\n`)
+  await writeFile(configFile, `${lines.join('')}registries:\n${entries.join('')}`)
   const port = await freePort()
   const mirror = `127.0.0.1:${port}`
   const url = `http://${mirror}`
   const args = [program, 'serve', '--config-file', configFile, '--port', String(port)]
+  const launch = async () => {
+    const cwd = await emptyDirectory(directory)
+    return start(t, 'ociregistry', process.execPath, args, { cwd, env: { PATH: process.env.PATH, HOME: directory } })
+  }
+  const ready = async (server: Running) => {
+    await until('the server answers', async () => {
+      if (server.exit() !== undefined) throw new Error(`the server ended: ${server.output()}`)
+      return (await fetch(`${url}/v2/`).catch(() => undefined))?.ok
+    })
+  }
   return {
     program,
     imagePath,
     port,
     url,
     mirror,
+    launch,
+    ready,
     async start() {
-      const cwd = await emptyDirectory(directory)
-      const server = start(t, 'ociregistry', process.execPath, args, { cwd, env: { PATH: process.env.PATH, HOME: directory } })
-      await until('the server answers', async () => {
-        if (server.exit() !== undefined) throw new Error(`the server ended: ${server.output()}`)
-        return (await fetch(`${url}/v2/`).catch(() => undefined))?.ok
-      })
+      const server = await launch()
+      await ready(server)
       return server
     },
   }

@@ -1,0 +1,227 @@
+/**
+ * Room on the store's disk: what is free, less what running fills have been promised, less what is kept in reserve; and why nothing can be stored
+ * at present. A disk that failed is left alone for a while, and then asked with a small write whether it works again: no restart is needed.
+ */
+import { OVER } from '../async/over.ts'
+import type { Reserve } from '../config/config.ts'
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import type { Disk } from './disk.ts'
+import type { Reservation, Space, StorageTrouble } from './space.ts'
+import { storageTroubleOf } from './trouble.ts'
+
+export type SpaceBudgets = {
+  /** How long what the disk said of its room is believed. */
+  readonly freshMs: number
+  /** A disk that failed is left alone for so long; for longer each time that it fails soon after it seemed to work, up to twelve times that. */
+  readonly restMs: number
+  /** How long anybody waits for the disk to say anything; one that hangs counts as failing. */
+  readonly patienceMs: number
+  /** How long `look` waits for it. */
+  readonly lookMs: number
+  /** How long it is called full after there was no room for something. */
+  readonly shortMs: number
+}
+
+export const SPACE_BUDGETS: SpaceBudgets = { freshMs: 1_000, restMs: 5_000, patienceMs: 2_000, lookMs: 500, shortMs: 60_000 }
+
+export type DiskSpaceDeps = {
+  readonly disk: Disk
+  /** What is never used. */
+  readonly reserve: Reserve
+  readonly clock: Clock
+  readonly log: Log
+  readonly budgets?: Partial<SpaceBudgets>
+  /** Called each time that trouble has ended. */
+  readonly onRecovered?: () => void
+}
+
+export class DiskSpace implements Space {
+  readonly #deps: DiskSpaceDeps
+  readonly #budgets: SpaceBudgets
+  /** Nothing may be written, whatever the disk says, until somebody opens it. */
+  #closed: StorageTrouble | undefined
+  /** The disk failed: until it took a write again. */
+  #failure: { readonly trouble: StorageTrouble; readonly restUntilMs: number; readonly hung: boolean } | undefined
+  /** There was no room for so much. */
+  #short: { readonly trouble: StorageTrouble; readonly wantedBytes: number; readonly untilMs: number } | undefined
+  /** Above the reserve, when it was looked at last, less what was written since; what is reserved is not taken off. */
+  #room: { bytes: number; readonly reserveBytes: number; readonly atMs: number } | undefined
+  #reservedBytes = 0
+  /** What was written while the disk is being looked at: it may not have counted that. */
+  #writtenMeanwhile = 0
+  #looking: Promise<void> | undefined
+  #restMs: number
+  #recoveredMs = Number.NEGATIVE_INFINITY
+  #told: StorageTrouble['kind'] | undefined
+
+  constructor(deps: DiskSpaceDeps) {
+    this.#deps = deps
+    this.#budgets = { ...SPACE_BUDGETS, ...deps.budgets }
+    this.#restMs = this.#budgets.restMs
+  }
+
+  get trouble(): StorageTrouble | undefined {
+    return this.#closed ?? this.#failure?.trouble ?? this.#short?.trouble
+  }
+
+  /** Why nothing may be written, whatever the disk says. */
+  get closed(): StorageTrouble | undefined {
+    return this.#closed
+  }
+
+  /** Nothing may be written from now on: the store is another's, or cannot be held. */
+  close(trouble: StorageTrouble): void {
+    this.#closed = trouble
+    this.#tell()
+  }
+
+  open(): void {
+    this.#closed = undefined
+    this.#failure = undefined
+    this.#room = undefined
+    this.#tell()
+  }
+
+  async reserve(bytes: number): Promise<Reservation | undefined> {
+    return (await this.#take(bytes)) ? this.#reservation(bytes) : undefined
+  }
+
+  failed(error: unknown): void {
+    const trouble = storageTroubleOf(error)
+    if (trouble !== undefined && this.#closed === undefined) this.#fail(trouble, error)
+  }
+
+  /** Asks the disk again where what is known is old, so that `trouble` says how things are now. Never rejects, and never waits for long. */
+  async look(): Promise<void> {
+    if (this.#closed === undefined && !this.#isResting && !this.#isFresh) await this.#isLate(this.#lookPatiently(), this.#budgets.lookMs)
+  }
+
+  async #take(bytes: number): Promise<boolean> {
+    if (this.#closed !== undefined || this.#isResting) return false
+    if (!this.#isFresh || bytes > this.#freeBytes) await this.#lookPatiently()
+    if (this.#closed !== undefined || this.#failure !== undefined) return false
+    if (bytes > this.#freeBytes) {
+      this.#refuse(bytes)
+      return false
+    }
+    this.#reservedBytes += bytes
+    return true
+  }
+
+  #reservation(bytes: number): Reservation {
+    let left = bytes
+    return {
+      written: (count) => {
+        const known = Math.min(count, left)
+        left -= known
+        this.#reservedBytes -= known
+        if (this.#room !== undefined) this.#room.bytes -= count
+        this.#writtenMeanwhile += count
+      },
+      grow: async (more) => {
+        if (!(await this.#take(more))) return false
+        left += more
+        return true
+      },
+      release: () => {
+        this.#reservedBytes -= left
+        left = 0
+      },
+    }
+  }
+
+  get #isResting(): boolean {
+    return this.#failure !== undefined && this.#deps.clock.monotonic() < this.#failure.restUntilMs
+  }
+
+  get #isFresh(): boolean {
+    return this.#failure === undefined && this.#room !== undefined && this.#deps.clock.monotonic() - this.#room.atMs < this.#budgets.freshMs
+  }
+
+  get #freeBytes(): number {
+    return (this.#room?.bytes ?? 0) - this.#reservedBytes
+  }
+
+  /** Waits for the look that is under way, or for a new one; one that takes too long goes on by itself. */
+  async #lookPatiently(): Promise<void> {
+    this.#looking ??= this.#lookNow().finally(() => {
+      this.#looking = undefined
+    })
+    const late = await this.#isLate(this.#looking, this.#budgets.patienceMs)
+    const why = `the disk of the store did not answer within ${this.#budgets.patienceMs} ms`
+    if (late) this.#fail({ kind: 'failing', why }, undefined, true)
+  }
+
+  /** Waits for `work` no longer than `ms`. */
+  async #isLate(work: Promise<void>, ms: number): Promise<boolean> {
+    const over = new AbortController()
+    const late = await Promise.race([work.then(() => false), this.#deps.clock.sleep(ms, over.signal)])
+    over.abort(OVER)
+    return late
+  }
+
+  async #lookNow(): Promise<void> {
+    const { disk, reserve, clock } = this.#deps
+    const before = this.#failure
+    try {
+      if (before !== undefined) await disk.tryToWrite()
+      this.#writtenMeanwhile = 0
+      const { availableBytes, totalBytes } = await disk.room()
+      const reserveBytes = Math.min(reserve.bytes, Math.floor((totalBytes * reserve.percent) / 100))
+      const bytes = totalBytes === 0 ? Number.POSITIVE_INFINITY : availableBytes - reserveBytes - this.#writtenMeanwhile
+      this.#room = { bytes, reserveBytes, atMs: clock.monotonic() }
+      if (this.#failure === before || this.#failure?.hung === true) this.#failure = undefined // another one came meanwhile, and counts
+      this.#noteRoom()
+    } catch (error) {
+      this.#fail(storageTroubleOf(error) ?? { kind: 'failing', why: 'the directory of the store is gone: make it again' }, error)
+    }
+  }
+
+  /** Whether there is room again for what there was none for; below the reserve there is none for anything. */
+  #noteRoom(): void {
+    const { clock } = this.#deps
+    const enough = this.#short !== undefined && this.#freeBytes >= this.#short.wantedBytes
+    if (enough || (this.#short !== undefined && clock.monotonic() >= this.#short.untilMs)) this.#short = undefined
+    if (this.#room !== undefined && this.#room.bytes <= 0 && this.#short === undefined) this.#refuse(1)
+    this.#tell()
+  }
+
+  #refuse(bytes: number): void {
+    const { clock } = this.#deps
+    const { bytes: free = 0, reserveBytes = 0 } = this.#room ?? {}
+    const wantedBytes = Math.min(bytes, this.#short?.wantedBytes ?? bytes)
+    const found = `${Math.max(0, free + reserveBytes)} bytes are free, and ${reserveBytes} are kept in reserve (minFree)`
+    const why =
+      free <= 0
+        ? `the disk of the store is full: ${found}`
+        : `there is no room for ${bytes} more bytes: ${found}, and running downloads will take ${this.#reservedBytes}`
+    this.#short = { trouble: { kind: 'full', why }, wantedBytes, untilMs: clock.monotonic() + this.#budgets.shortMs }
+    this.#tell()
+  }
+
+  /** @param hung it did not fail, but says nothing: what it says in the end counts */
+  #fail(trouble: StorageTrouble, error?: unknown, hung = false): void {
+    const { restMs, shortMs } = this.#budgets
+    const now = this.#deps.clock.monotonic()
+    const again = this.#failure === undefined && now - this.#recoveredMs < shortMs
+    if (this.#failure === undefined) this.#restMs = again ? Math.min(this.#restMs * 2, 12 * restMs) : restMs
+    this.#failure = { trouble, restUntilMs: now + this.#restMs, hung }
+    this.#tell(error)
+  }
+
+  /** One line when trouble begins, or becomes another, and one when it ends. */
+  #tell(error?: unknown): void {
+    const { clock, log, onRecovered } = this.#deps
+    const { trouble } = this
+    if (trouble?.kind === this.#told) return
+    this.#told = trouble?.kind
+    if (trouble !== undefined) {
+      log.error('nothing new can be stored at present; what is stored is served, the rest streamed', { ...trouble, error })
+      return
+    }
+    this.#recoveredMs = clock.monotonic()
+    log.info('the store takes new content again')
+    onRecovered?.()
+  }
+}

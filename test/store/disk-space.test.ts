@@ -1,0 +1,282 @@
+/** Room on the disk: what may be written, what is kept in reserve, and how trouble begins and ends. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Reserve } from '../../src/config/config.ts'
+import type { Disk, DiskRoom } from '../../src/store/disk.ts'
+import { DiskSpace } from '../../src/store/disk-space.ts'
+import { ManualClock } from '../support/clock.ts'
+import { MemoryLog } from '../support/log.ts'
+
+/** A disk that a test fills, breaks and mends. */
+class TestDisk implements Disk {
+  availableBytes = 10_000
+  totalBytes = 100_000
+  looks = 0
+  probes = 0
+  beforeRoom = async (): Promise<void> => {}
+  failure: Error | undefined
+
+  async room(): Promise<DiskRoom> {
+    this.looks++
+    await this.beforeRoom()
+    return { availableBytes: this.availableBytes, totalBytes: this.totalBytes }
+  }
+
+  async tryToWrite(): Promise<void> {
+    this.probes++
+    if (this.failure !== undefined) throw this.failure
+  }
+}
+
+function stand(reserve: Reserve = { bytes: 0, percent: 100 }) {
+  const [disk, clock, log] = [new TestDisk(), new ManualClock(), new MemoryLog()]
+  let recoveries = 0
+  const space = new DiskSpace({ disk, reserve, clock, log, onRecovered: () => recoveries++ })
+  return { disk, clock, log, space, recoveries: () => recoveries, said: () => log.lines.map(({ level }) => level) }
+}
+
+function failure(code: string): Error {
+  return Object.assign(new Error(`${code}: scripted`), { code, syscall: 'write', errno: -1 })
+}
+
+test('What is promised to one is not promised to another', async () => {
+  const { space } = stand()
+  const first = await space.reserve(6_000)
+  assert.ok(first !== undefined)
+  assert.equal(await space.reserve(6_000), undefined)
+  first.release()
+  first.release()
+  assert.ok((await space.reserve(10_000)) !== undefined, 'what was given back is there once')
+  assert.equal(await space.reserve(1), undefined)
+})
+
+test('Two that ask at once are not both promised the last room', async () => {
+  const { space } = stand()
+  const both = await Promise.all([space.reserve(6_000), space.reserve(6_000)])
+  assert.equal(both.filter((reservation) => reservation !== undefined).length, 1)
+})
+
+test('What is written counts once, before the disk is looked at again and after', async () => {
+  const { space, disk, clock } = stand()
+  const reservation = await space.reserve(6_000)
+  reservation?.written(6_000)
+  disk.availableBytes = 4_000
+  assert.ok((await space.reserve(1)) !== undefined)
+  assert.equal(disk.looks, 1)
+  await clock.advance(1_000)
+  assert.equal(await space.reserve(4_000), undefined)
+  assert.ok((await space.reserve(3_999)) !== undefined)
+})
+
+test('More than was reserved may be asked for, and is refused where it is not there', async () => {
+  const { space } = stand()
+  const reservation = await space.reserve(6_000)
+  assert.equal(await reservation?.grow(4_000), true)
+  assert.equal(await reservation?.grow(1), false)
+  reservation?.release()
+  assert.ok((await space.reserve(10_000)) !== undefined)
+})
+
+const reserves: [sentence: string, reserve: Reserve, kept: number][] = [
+  ['The reserve is never promised: so many bytes', { bytes: 3_000, percent: 100 }, 3_000],
+  ['The reserve is never promised: so much of the whole disk', { bytes: Number.MAX_SAFE_INTEGER, percent: 4 }, 4_000],
+  ['The reserve is never promised: the lesser of the two', { bytes: 3_000, percent: 2 }, 2_000],
+  ['Without a reserve all of the disk is used', { bytes: 0, percent: 100 }, 0],
+]
+for (const [sentence, reserve, kept] of reserves) {
+  test(sentence, async () => {
+    const { space } = stand(reserve)
+    assert.equal(await space.reserve(10_001 - kept), undefined)
+    assert.ok((await space.reserve(10_000 - kept)) !== undefined)
+  })
+}
+
+test('A file system that does not say how large it is takes everything', async () => {
+  const { space, disk } = stand({ bytes: 1_000, percent: 5 })
+  disk.availableBytes = 0
+  disk.totalBytes = 0
+  assert.ok((await space.reserve(1e12)) !== undefined)
+  assert.equal(space.trouble, undefined)
+})
+
+test('The disk is not asked again within a second, unless there seems to be too little room', async () => {
+  const { space, disk, clock } = stand()
+  for (let i = 0; i < 5; i++) await space.reserve(1_000)
+  assert.equal(disk.looks, 1)
+  disk.availableBytes = 90_000
+  assert.ok((await space.reserve(20_000)) !== undefined)
+  assert.equal(disk.looks, 2)
+  await clock.advance(1_000)
+  await space.reserve(1)
+  assert.equal(disk.looks, 3)
+})
+
+test('A disk without room is trouble, which begins and ends with one line each', async () => {
+  const { space, disk, clock, log, said, recoveries } = stand({ bytes: 2_000, percent: 100 })
+  disk.availableBytes = 1_000
+  for (let i = 0; i < 20; i++) assert.equal(await space.reserve(500), undefined)
+  assert.equal(space.trouble?.kind, 'full')
+  assert.equal(space.trouble?.why, 'the disk of the store is full: 1000 bytes are free, and 2000 are kept in reserve (minFree)')
+  assert.deepEqual(said(), ['error'])
+  assert.equal(log.lines[0]?.fields.why, space.trouble?.why)
+  disk.availableBytes = 10_000
+  await clock.advance(1_000)
+  await space.look()
+  assert.equal(space.trouble, undefined)
+  assert.deepEqual(said(), ['error', 'info'])
+  assert.equal(recoveries(), 1)
+})
+
+test('One blob that is too large for the disk keeps no other from being stored, and is called trouble for a while', async () => {
+  const { space, clock, said } = stand()
+  assert.equal(await space.reserve(50_000), undefined)
+  assert.equal(space.trouble?.kind, 'full')
+  assert.match(space.trouble?.why ?? '', /^there is no room for 50000 more bytes: 10000 bytes are free/)
+  assert.ok((await space.reserve(1_000)) !== undefined)
+  await clock.advance(30_000)
+  await space.look()
+  assert.equal(space.trouble?.kind, 'full')
+  await clock.advance(30_000)
+  await space.look()
+  assert.equal(space.trouble, undefined)
+  assert.deepEqual(said(), ['error', 'info'])
+})
+
+const kinds: [code: string, kind: string][] = [
+  ['ENOSPC', 'full'],
+  ['EDQUOT', 'full'],
+  ['EROFS', 'readOnly'],
+  ['EACCES', 'readOnly'],
+  ['EPERM', 'readOnly'],
+  ['EIO', 'failing'],
+  ['EMFILE', 'failing'],
+  ['ESTALE', 'failing'],
+]
+for (const [code, kind] of kinds) {
+  test(`After ${code} the disk is left alone for five seconds, then tried with a write, and used again when that works`, async () => {
+    const { space, disk, clock, said, recoveries } = stand()
+    disk.failure = failure(code)
+    space.failed(disk.failure)
+    assert.equal(space.trouble?.kind, kind)
+    for (let round = 0; round < 3; round++) {
+      await clock.advance(4_999)
+      assert.equal(await space.reserve(1), undefined)
+      await space.look()
+      assert.equal(disk.probes, round)
+      await clock.advance(1)
+      assert.equal(await space.reserve(1), undefined)
+      assert.equal(disk.probes, round + 1)
+    }
+    disk.failure = undefined
+    await clock.advance(5_000)
+    assert.ok((await space.reserve(1)) !== undefined)
+    assert.equal(space.trouble, undefined)
+    assert.deepEqual(said(), ['error', 'info'])
+    assert.equal(recoveries(), 1)
+  })
+}
+
+test('A disk that fails again and again soon after it seemed to work is left alone for longer each time, up to a minute', async () => {
+  const { space, clock, said } = stand()
+  const rests: number[] = []
+  for (let round = 0; round < 7; round++) {
+    space.failed(failure('EACCES'))
+    const began = clock.monotonic()
+    while (space.trouble !== undefined) {
+      await clock.advance(1_000)
+      await space.look()
+    }
+    rests.push(clock.monotonic() - began)
+  }
+  assert.deepEqual(rests, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000])
+  assert.equal(said().length, 14)
+  await clock.advance(60_000)
+  space.failed(failure('EACCES'))
+  await clock.advance(5_000)
+  await space.look()
+  assert.equal(space.trouble, undefined, 'after a minute without trouble it counts as the first time')
+})
+
+test('A failure while the disk is being looked at is not forgotten by what that look says', async () => {
+  const { space, disk } = stand()
+  disk.beforeRoom = async () => space.failed(failure('ENOSPC'))
+  assert.equal(await space.reserve(1), undefined)
+  assert.equal(space.trouble?.kind, 'full')
+})
+
+test('What fails for another reason than the disk is no trouble of the disk', async () => {
+  const { space } = stand()
+  for (const error of [failure('ENOENT'), failure('ENOTDIR'), new TypeError('a bug'), 'text', undefined]) space.failed(error)
+  assert.equal(space.trouble, undefined)
+  assert.ok((await space.reserve(1)) !== undefined)
+})
+
+test('An error tells by its cause, too', () => {
+  const { space } = stand()
+  space.failed(new Error('cannot store it', { cause: failure('ENOSPC') }))
+  assert.equal(space.trouble?.kind, 'full')
+})
+
+test('A disk that hangs holds nobody up for more than two seconds, and counts as failing until it answers', async () => {
+  const { space, disk, clock } = stand()
+  let answer = () => {}
+  disk.beforeRoom = () =>
+    new Promise((resolve) => {
+      answer = resolve
+    })
+  const asked = [space.reserve(1), space.reserve(1)]
+  await clock.advance(2_000)
+  assert.deepEqual(await Promise.all(asked), [undefined, undefined])
+  assert.equal(space.trouble?.kind, 'failing')
+  assert.equal(disk.looks, 1, 'nobody asks a second time while the first question waits')
+  await clock.advance(5_000)
+  const again = space.reserve(1)
+  answer()
+  assert.ok((await again) !== undefined)
+  assert.equal(space.trouble, undefined)
+  assert.equal(clock.sleeping, 0)
+})
+
+test('Who only looks waits half a second for a disk that hangs', async () => {
+  const { space, disk, clock } = stand()
+  let answer = () => {}
+  disk.beforeRoom = () =>
+    new Promise((resolve) => {
+      answer = resolve
+    })
+  const looking = space.look()
+  await clock.advance(499)
+  let looked = false
+  looking.then(() => {
+    looked = true
+  })
+  await clock.advance(0)
+  assert.ok(!looked)
+  await clock.advance(1)
+  await looking
+  answer()
+  await clock.advance(0)
+  await clock.advance(1_500)
+  assert.equal(space.trouble, undefined)
+})
+
+test('A closed store takes nothing and asks no disk; opened, it takes everything again', async () => {
+  const { space, disk, said, recoveries } = stand()
+  space.close({ kind: 'held', why: 'another has it' })
+  assert.equal(await space.reserve(1), undefined)
+  space.failed(failure('EIO'))
+  await space.look()
+  assert.deepEqual(space.trouble, { kind: 'held', why: 'another has it' })
+  assert.equal(disk.looks + disk.probes, 0)
+  space.open()
+  assert.equal(space.trouble, undefined)
+  assert.ok((await space.reserve(1)) !== undefined)
+  assert.deepEqual(said(), ['error', 'info'])
+  assert.equal(recoveries(), 1)
+})
+
+test('A store that is closed while a reservation is being made is not written to', async () => {
+  const { space, disk } = stand()
+  disk.beforeRoom = async () => space.close({ kind: 'held', why: 'another has it' })
+  assert.equal(await space.reserve(1), undefined)
+})
