@@ -11,7 +11,7 @@ export type Options = {
   readonly without: readonly ProgramName[]
 }
 
-export const usage = `npm run bench                            all measures, about nine minutes
+export const usage = `npm run bench                            all measures, about twelve minutes
 npm run bench -- --quick                 all of it with small sizes: shows that it works, not how fast anything is
 npm run bench -- --write                 also puts the table into bench/README.md
 npm run bench -- start joined            only measures of such names, or with that in their names

@@ -23,6 +23,15 @@ export type Sizes = {
   readonly pullSeconds: number
   readonly slowClients: number
   readonly slowSeconds: number
+  /** Of `images`, those that are pulled while the upstream fails. */
+  readonly outageImages: number
+  readonly outagePulls: number
+  /** However few pulls that were. */
+  readonly outageSeconds: number
+  /** Not counted: a JIT compiles meanwhile. */
+  readonly outageWarmUpSeconds: number
+  /** Of each kind of trouble, for ours by default. */
+  readonly outageRuns: number
   readonly storedImages: number
   readonly storedStarts: number
   readonly starts: number
@@ -47,6 +56,11 @@ export const fullSizes: Sizes = {
   pullSeconds: 4,
   slowClients: 200,
   slowSeconds: 10,
+  outageImages: 50,
+  outagePulls: 1000,
+  outageSeconds: 12,
+  outageWarmUpSeconds: 3,
+  outageRuns: 5,
   storedImages: 10_000,
   storedStarts: 5,
   starts: 9,
@@ -66,6 +80,11 @@ export const quickSizes: Sizes = {
   pullSeconds: 0.5,
   slowClients: 20,
   slowSeconds: 2,
+  outageImages: 10,
+  outagePulls: 100,
+  outageSeconds: 1,
+  outageWarmUpSeconds: 0.2,
+  outageRuns: 1,
   storedImages: 500,
   storedStarts: 2,
   starts: 2,

@@ -12,7 +12,7 @@ export const warmDirectory = (directory: string, { name }: Program) => join(dire
 
 export async function warmUp(scope: Scope, program: Program, { startWarm, content, upstream, directory }: Bench): Promise<void> {
   const { url, process } = await startWarm(scope, program)
-  for (const item of warmItems(content)) await pullUntilCached(scope, url, item, upstream)
+  for (const item of warmItems(content)) await pullUntilCached(scope, url, [item], upstream)
   await process.stop()
   // what the kernel still has to write would be written while others are measured
   await complete(scope, 'sync', ['-f', directory])
@@ -22,11 +22,11 @@ export async function warmUp(scope: Scope, program: Program, { startWarm, conten
 const warmItems = ({ all, mediumBlob }: Content) => all.filter((item) => item !== mediumBlob)
 
 /** Cached is what a client gets without a byte of a body from the upstream. Some programs store behind the client's back, by a download of their own. */
-export async function pullUntilCached(scope: Scope, serverUrl: string, item: Item, upstream: Upstream): Promise<void> {
+export async function pullUntilCached(scope: Scope, serverUrl: string, items: readonly Item[], upstream: Upstream): Promise<void> {
   for (;;) {
     scope.signal.throwIfAborted()
     const before = await upstream.sent()
-    await checkAnswer(serverUrl, item)
+    for (const item of items) await checkAnswer(serverUrl, item)
     while ((await upstream.sent()).running > 0) await sleep(50)
     if ((await upstream.sent()).bodyBytes === before.bodyBytes) return
   }

@@ -5,8 +5,9 @@ import { joined } from './joined.ts'
 import { largeBlob } from './large-blob.ts'
 import { manyImages } from './many-images.ts'
 import type { Measure } from './measure.ts'
+import { outage } from './outage.ts'
 import { slowClients } from './slow-clients.ts'
 import { smallAnswers } from './small-answers.ts'
 import { start } from './start.ts'
 
-export const measures: readonly Measure[] = [largeBlob, smallAnswers, images, coldBlob, joined, slowClients, start, manyImages]
+export const measures: readonly Measure[] = [largeBlob, smallAnswers, images, coldBlob, joined, slowClients, outage, start, manyImages]

@@ -22,6 +22,8 @@ export type Sample = {
   readonly figures: Readonly<Record<string, number>>
   /** All that is worth keeping beside them. */
   readonly raw: unknown
+  /** For the measure's own table. */
+  readonly details?: readonly DetailLine[]
   /** Why the figures can be believed, or not: printed while it runs. */
   readonly note?: string
 }
@@ -35,6 +37,11 @@ export type Row = {
   readonly goal?: { readonly atLeast?: number; readonly atMost?: number; readonly of?: ProgramName }
 }
 
+/** A table of a measure's own, below the common one, for what has more sides than one row shows. */
+export type Details = { readonly title: string; readonly columns: readonly { readonly label: string; readonly digits: number }[] }
+/** `values` in the order of the columns. */
+export type DetailLine = { readonly label: string; readonly values: readonly number[] }
+
 export type Measure = {
   readonly name: string
   readonly programs: readonly Program[]
@@ -44,12 +51,19 @@ export type Measure = {
   limitMs(sizes: Sizes): number
   take(scope: Scope, program: Program, bench: Bench): Promise<Sample>
   rows(sizes: Sizes): readonly Row[]
+  readonly details?: Details
 }
 
 export function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b)
   const middle = (sorted.length - 1) / 2
   return ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2
+}
+
+/** The smallest of the numbers that is not less than so many percent of them. */
+export function percentile(numbers: readonly number[], percent: number): number {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN
 }
 
 export const MIB = 2 ** 20

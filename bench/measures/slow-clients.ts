@@ -27,7 +27,7 @@ export const slowClients: Measure = {
     const own = await ownDirectory(scope, directory, 'slow')
     const start = () => startProgram(scope, program, { directory: own, upstreamUrl: upstream.url, items: content.all })
     const filling = await start()
-    for (const item of [manifestByTag, mediumBlob]) await pullUntilCached(scope, filling.url, item, upstream)
+    await pullUntilCached(scope, filling.url, [manifestByTag, mediumBlob], upstream)
     await filling.process.stop()
 
     // a new process: what filling the cache took is not part of what is compared

@@ -8,9 +8,10 @@ import type { Program } from './program.ts'
 /** Its store. */
 export const imagePathIn = (directory: string) => join(directory, 'images')
 
-export const ociregistry: Program = {
+/** @param role how it is set up, where that is not by its defaults; `settings`: lines of YAML that do that */
+export const ociregistryWith = (role: string, settings = ''): Program => ({
   name: 'ociregistry',
-  role: 'pull-through cache',
+  role,
   async configure({ directory, upstreamUrl, port }) {
     const program = join(directory, 'ociregistry.cjs')
     const configFile = join(directory, 'config.yaml')
@@ -23,8 +24,10 @@ port: ${port}
 registries:
   - name: ${registryName}
     url: ${upstreamUrl}
-`,
+${settings}`,
     )
     return { command: process.execPath, args: [program, 'serve', '--config-file', configFile] }
   },
-}
+})
+
+export const ociregistry = ociregistryWith('pull-through cache')

@@ -1,5 +1,5 @@
 /** Figures become a table: ours, the others', how ours compares, and whether that is enough. */
-import type { Measure, Row, Sample } from '../measures/measure.ts'
+import type { DetailLine, Details, Measure, Row, Sample } from '../measures/measure.ts'
 import { type ProgramName, programNames } from '../programs/program.ts'
 import type { Sizes } from '../sizes.ts'
 
@@ -11,7 +11,15 @@ const header = ['measure', ...programNames, ...others.map((name) => `of ${name}`
 
 export function tableOf(results: readonly Result[], sizes: Sizes): string {
   const lines = results.flatMap(({ measure, samples }) => measure.rows(sizes).map((row) => cells(row, samples)))
-  return markdown([header, ...lines])
+  const detailed = results.flatMap(({ measure: { details }, samples }) => (details === undefined ? [] : `\n${detailsOf(details, samples)}`))
+  return `${markdown([header, ...lines], 2)}${detailed.join('')}`
+}
+
+/** A measure's own table: one program below the other. */
+function detailsOf({ title, columns }: Details, samples: Samples): string {
+  const line = ({ label, values }: DetailLine) => [label, ...columns.map(({ digits }, i) => text(values[i], digits))]
+  const lines = programNames.flatMap((name) => samples[name]?.details ?? []).map(line)
+  return markdown([[title, ...columns.map(({ label }) => label)], ...lines])
 }
 
 function cells(row: Row, samples: Samples): string[] {
@@ -48,10 +56,10 @@ function verdict({ goal }: Row, reached: number | undefined): string {
   return enough ? 'yes' : '**no**'
 }
 
-/** Readable as it is, too: columns of equal width, numbers to the right. */
-function markdown([head = [], ...body]: readonly string[][]): string {
+/** Readable as it is, too: columns of equal width, numbers to the right. @param words how many columns at the end hold none */
+function markdown([head = [], ...body]: readonly string[][], words = 0): string {
   const widths = head.map((_, column) => Math.max(3, ...[head, ...body].map((row) => row[column]?.length ?? 0)))
-  const right = (column: number) => column > 0 && column < head.length - 2
+  const right = (column: number) => column > 0 && column < head.length - words
   const pad = (cell: string, column: number) => (right(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))
   const line = (row: readonly string[]) => `| ${row.map(pad).join(' | ')} |`
   const rule = widths.map((width, column) => (right(column) ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)))
