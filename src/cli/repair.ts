@@ -114,7 +114,9 @@ async function takeStore({ path, hold, space }: StoreParts): Promise<void> {
   await hold.release()
   if (holder === undefined) throw new ConfigError(`cannot repair: ${space.closed?.why}`)
   const { message } = new StoreLockedError(path, holder === 'unknown' ? undefined : holder)
-  throw new ConfigError(`cannot repair: ${message}; a running server mends what is damaged itself, see the setting scrub`)
+  throw new ConfigError(
+    `cannot repair: ${message}; a running server mends what is damaged itself (see the setting scrub); to have it fetch a file again now, remove that file`,
+  )
 }
 
 /** @returns what could not be moved, and why */

@@ -32,7 +32,17 @@ export function verifyTable(report: VerifyReport): string {
     `not checked: ${amount('pulls/', check.spool)}, ${amount('quarantine/', check.quarantine)}`,
     outcomes === undefined ? `wrong: ${wrong}` : `wrong: ${wrong} found, ${wrong - remaining} no longer, ${remaining} remaining`,
   ]
-  return [...rowsOf(report), ...totals].map((line) => `${printable(line)}\n`).join('')
+  return [...rowsOf(report), ...totals, ...adviceOn(report, remaining)].map((line) => `${printable(line)}\n`).join('')
+}
+
+function adviceOn({ check, outcomes }: VerifyReport, remaining: number): string[] {
+  const mend =
+    'to mend what is wrong: stop the server and run ociregistry verify --repair, or remove the files while it runs: they are fetched again'
+  const complete = 'incomplete images are completed when they are pulled from the server'
+  return [
+    ...(remaining > 0 && outcomes === undefined ? [mend] : []),
+    ...(check.findings.some(({ verdict }) => verdict === 'incomplete') ? [complete] : []),
+  ]
 }
 
 export function verifyDocument(report: VerifyReport): string {

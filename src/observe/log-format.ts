@@ -31,7 +31,8 @@ export function messageOf(error: Error): string {
   const { message, name, cause } = error
   const own = message !== '' ? message : ((error as NodeJS.ErrnoException).code ?? name)
   const causes = cause instanceof Error ? messageOf(cause) : ''
-  return causes === '' || own.includes(causes) ? own : `${own}: ${causes}`
+  const unsaid = causes.split(': ').filter((part) => !own.includes(part))
+  return [own, ...unsaid].join(': ')
 }
 
 function textOf(value: unknown, stacks: boolean): string {

@@ -14,7 +14,7 @@ import { isMachineryTag } from '../oci/name.ts'
 import { type ByteRange, decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
 import { isSystemError } from '../store/space.ts'
-import { UpstreamError } from '../upstream/error.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
 import { type Asked, machineryError, toOciError } from './errors.ts'
@@ -46,6 +46,9 @@ type Exchange = {
   /** What every answer to this request says, errors too. */
   readonly headers: HeaderList
 }
+
+/** To be told no is no trouble, and of an upstream that is not asked the log has said why. */
+const TOLD_ALREADY: ReadonlySet<UpstreamErrorKind> = new Set(['notFound', 'circuitOpen', 'limited'])
 
 /** A body of exact bytes for a year: content by digest never changes. */
 const IMMUTABLE = 'max-age=31536000, immutable'
@@ -249,7 +252,7 @@ export class PullApi {
     if (known === undefined) log.error('bug: unexpected error', { method, url, error, bug: true })
     else if (isSystemError(error)) log.error('the store failed', { method, url, error })
     else if (error instanceof UpstreamError && route.kind !== 'blob') {
-      log[error.kind === 'notFound' ? 'info' : 'warn']('upstream failed', { method, url, kind: error.kind, error })
+      log[TOLD_ALREADY.has(error.kind) ? 'info' : 'warn']('upstream failed', { method, url, kind: error.kind, error })
     }
   }
 }

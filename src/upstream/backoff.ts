@@ -18,9 +18,9 @@ export class Backoff {
     this.#ms = options.firstMs
   }
 
-  /** How long to wait this time. */
+  /** How long to wait this time; never longer than the bound. */
   waitMs(): number {
-    return Math.round(this.#ms * (1 - JITTER + 2 * JITTER * this.#options.random()))
+    return Math.min(Math.round(this.#ms * (1 - JITTER + 2 * JITTER * this.#options.random())), this.#options.maxMs)
   }
 
   grow(): void {

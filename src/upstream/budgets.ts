@@ -11,6 +11,8 @@ export type Budgets = {
   readonly keepAliveMs: number
   /** For a program that knows credentials. */
   readonly helperMs: number
+  /** A server that has said nothing to a request for so long has failed once, though the request may wait on. */
+  readonly silenceMs: number
   /** Before the first probe of a server that is down, and at first of a pause that has no length of its own; doubles, varied by a fifth. */
   readonly backoffMs: number
   readonly maxBackoffMs: number
@@ -32,6 +34,7 @@ export const DEFAULT_BUDGETS: Budgets = {
   bodyIdleMs: 10_000,
   keepAliveMs: 20_000,
   helperMs: 10_000,
+  silenceMs: 20_000,
   backoffMs: 1_000,
   maxBackoffMs: 60_000,
   probeMs: 10_000,

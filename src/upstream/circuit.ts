@@ -12,7 +12,7 @@ import type { Budgets } from './budgets.ts'
 import { UpstreamError } from './error.ts'
 import { Prober } from './prober.ts'
 import type { UpstreamHealth, Urgency } from './upstream.ts'
-import { type Verdict, verdictOnError } from './verdict.ts'
+import { UNKNOWN, type Verdict, verdictOnError } from './verdict.ts'
 
 export type CircuitOptions = {
   /** For messages: `https://registry.example:5000`. */
@@ -31,6 +31,8 @@ export type Probe = (signal: AbortSignal) => Promise<Verdict>
 
 /** A request that was let out. */
 export type Pass = {
+  /** It has no answer yet, after a time in which there should be one. That is a failure; what it ends with is no second one. */
+  silent(why: string): void
   /** To be called once, when the request has its headers or failed. */
   end(verdict: Verdict): void
 }
@@ -131,7 +133,14 @@ export class Circuit {
     const isTrial = this.#isCautious && !this.#isTrying
     if (isTrial) this.#isTrying = true
     const news = this.#news
-    return { end: (verdict) => this.#end(verdict, news, isTrial) }
+    let wasSilent = false
+    return {
+      silent: (why) => {
+        wasSilent = true
+        this.#judge({ health: 'failed', why }, news)
+      },
+      end: (verdict) => this.#end(wasSilent && verdict.health === 'failed' ? UNKNOWN : verdict, news, isTrial),
+    }
   }
 
   /** Somebody gave up waiting for an answer that others still wait for. */

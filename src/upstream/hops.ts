@@ -1,10 +1,11 @@
 /** Requests along redirects: followed by hand, at most ten, never to less protection than the registry has. Explains what fails, and tells the circuits. */
+import { OVER } from '../async/over.ts'
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Advice } from './advice.ts'
 import { type Answer, discard, readAll } from './answer.ts'
-import type { Circuit, Probe } from './circuit.ts'
+import type { Circuit, Pass, Probe } from './circuit.ts'
 import { UpstreamError } from './error.ts'
 import { type Failure, failureOf } from './failure.ts'
 import type { Peer, Transport } from './transport.ts'
@@ -38,6 +39,8 @@ export type HopsOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly idleMs: number
+  /** After which a request without an answer counts as failed. */
+  readonly silenceMs: number
 }
 
 export class Hops {
@@ -49,15 +52,25 @@ export class Hops {
 
   /** One request, redirects not followed, if its circuit lets it out. @throws UpstreamError, or the signal's reason */
   async send(hop: Hop, signal: AbortSignal): Promise<Answer> {
-    const pass = await hop.guard?.circuit.enter(hop.guard.probe, signal)
+    if (hop.guard === undefined) return this.#transmit(hop, signal)
+    const pass = await hop.guard.circuit.enter(hop.guard.probe, signal)
+    const over = new AbortController()
+    void this.#noteSilence(hop.url, pass, over.signal)
     try {
       const answer = await this.#transmit(hop, signal)
-      pass?.end(verdictOnAnswer(answer, this.#options.clock.now()))
+      pass.end(verdictOnAnswer(answer, this.#options.clock.now()))
       return answer
     } catch (error) {
-      pass?.end(signal.aborted ? verdictOnAbort(error) : verdictOnError(error))
+      pass.end(signal.aborted ? verdictOnAbort(error) : verdictOnError(error))
       throw error
+    } finally {
+      over.abort(OVER)
     }
+  }
+
+  async #noteSilence({ origin }: URL, pass: Pass, over: AbortSignal): Promise<void> {
+    const { clock, silenceMs } = this.#options
+    if (await clock.sleep(silenceMs, over)) pass.silent(`${origin} has not answered for ${silenceMs} ms`)
   }
 
   /** A request that no circuit holds back; of its answer only what it says of who gave it. @throws UpstreamError, or the signal's reason */

@@ -11,7 +11,7 @@ export type Verdict =
   | { readonly health: 'pause'; readonly why: string; readonly pauseMs: number | undefined }
 
 export const WELL: Verdict = { health: 'well' }
-const UNKNOWN: Verdict = { health: 'unknown' }
+export const UNKNOWN: Verdict = { health: 'unknown' }
 
 /** Its own rules (a refused address, a wrong password at a proxy's realm) and bytes that are wrong do not count: asking less often mends neither. */
 const FAILURES: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'dns', 'tls', 'timeout', 'failed'])

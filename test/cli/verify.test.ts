@@ -50,7 +50,7 @@ test('verify prints a table of what is wrong, changes nothing, and exits with 1'
   assert.match(head, /^KIND +NAME +REFERENCES +WHAT IS WRONG$/)
   assert.match(rows[0] ?? '', /^reference {2}refs\/[0-9a-f]{64} +- +\S/)
   assert.match(rows[1] ?? '', new RegExp(`^blob +${image.config} +${V1} +its bytes hash to sha256:`))
-  assert.match(out, /\nwrong: 2\n$/)
+  assert.match(out, /\nwrong: 2\nto mend what is wrong: [^\n]+ verify --repair[^\n]+\n$/)
   assert.deepEqual(await snapshot(path), before)
 })
 

@@ -11,6 +11,7 @@ import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from '
 import { FakeAuth } from '../support/fake-registry-auth.ts'
 import { type Action, cutAt, hang, hangAt, redirect, redirectToCdn, refuse, status } from '../support/fake-registry-faults.ts'
 import { deadOrigin, FakeNames } from '../support/fake-registry-names.ts'
+import { Gate } from '../support/fake-registry-reply.ts'
 import { bytesOfBody, entryOf, makeUpstreams, REPOSITORY, TAG, upstreamOf } from './support.ts'
 
 const OTHER = parseRepository('team/other')
@@ -108,6 +109,32 @@ test('a registry that hangs is down after three waits, those that were given up 
   await recovered
   await get()
   await until(() => registry.connections <= 1)
+})
+
+test('a registry that says nothing to three requests for 20 s is down, though they wait on, and well when one is answered', async (t) => {
+  const { registry, upstream, clock, get } = await setUp(t, {}, { pullTimeoutMs: 60_000 })
+  const gate = new Gate()
+  registry.fault({ match: {}, do: [hang(gate)] })
+  const asked = [get(), get(), get()]
+  await registry.arrived({}, 3)
+  await clock.advance(19_999)
+  assert.equal(upstream.health().state, 'well')
+  await clock.advance(1)
+  assert.equal(upstream.health().state, 'down')
+  assert.match(upstream.health().why ?? '', /has not answered for 20000 ms/)
+  gate.open()
+  await Promise.all(asked)
+  assert.equal(upstream.health().state, 'well')
+})
+
+test('a request that was silent and then fails counts once', async (t) => {
+  const { registry, upstream, clock, get } = await setUp(t, {}, { pullTimeoutMs: 60_000 })
+  registry.fault({ match: {}, do: [hang()] })
+  const asked = [get(), get()].map((request) => assert.rejects(request, { kind: 'timeout' }))
+  await registry.arrived({}, 2)
+  await clock.advance(60_000)
+  await Promise.all(asked)
+  assert.equal(upstream.health().state, 'troubled')
 })
 
 test('clients that leave open nothing', async (t) => {
