@@ -34,6 +34,7 @@ export class Asking {
   readonly #changes: Changes
   readonly #stopped: AbortSignal
   #isWaiting = false
+  #isTrickling = false
 
   /**
    * @param changes rings when there is a new source
@@ -48,7 +49,7 @@ export class Asking {
   }
 
   get isWaiting(): boolean {
-    return this.#isWaiting
+    return this.#isWaiting || this.#isTrickling
   }
 
   /**
@@ -95,16 +96,30 @@ export class Asking {
   }
 
   /**
-   * Breaks off a body that hardly brings anything as soon as there is another source; until the signal.
+   * Watches a body until the signal. While it hardly brings anything it counts as waiting, and as soon as there is another source it is broken off.
    * @param bytes how many have come
+   * @param onTrickle called after each time in which hardly anything came
    */
-  async breakOffTrickle({ body }: UpstreamBlob, source: Source, bytes: () => number, signal: AbortSignal): Promise<void> {
+  async watchPace(
+    { body }: UpstreamBlob,
+    source: Source,
+    bytes: () => number,
+    onTrickle: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { clock, budgets } = this.#deps
     for (let before = bytes(); await clock.sleep(budgets.tricklingMs, signal); before = bytes()) {
-      if (!this.sources.hasFresh || bytes() - before >= TRICKLING_BYTES) continue
-      const problem = `${sourceName(source)} hardly sends anything of ${this.#digest}, and another source is there`
-      body.destroy(new UpstreamError('timeout', problem))
+      const trickles = bytes() - before < TRICKLING_BYTES && !body.isPaused() // else it is our own disk or readers that are slow
+      this.#isTrickling = trickles
+      if (trickles && this.sources.hasFresh) {
+        const problem = `${sourceName(source)} hardly sends anything of ${this.#digest}, and another source is there`
+        body.destroy(new UpstreamError('timeout', problem))
+      } else if (trickles) {
+        this.#deps.onWaiting()
+        await onTrickle()
+      }
     }
+    this.#isTrickling = false
   }
 
   /** Longer ones than a client would bear are not waited for: the upstream itself will refuse the tries until then. */

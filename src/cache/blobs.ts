@@ -12,6 +12,7 @@ import type { Catalog } from './catalog.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import { blobName, type NegativeAnswers } from './negative.ts'
+import type { Presence } from './presence.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
 import type { Verifications } from './verification.ts'
@@ -28,6 +29,7 @@ export type BlobsDeps = {
   readonly fills: Fills
   readonly verifications: Verifications
   readonly smallBlobs: SmallBlobs
+  readonly presence: Presence
   readonly negative: NegativeAnswers
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
@@ -47,6 +49,7 @@ export class Blobs {
   atHand(digest: Digest, source: Source): BlobAnswer | undefined {
     const kept = this.#deps.smallBlobs.get(digest)
     if (kept === undefined || this.#deps.catalog.manifest(digest) !== undefined) return undefined
+    this.#deps.presence.lookFor(digest)
     return this.#hit(kept, source, digest)
   }
 

@@ -17,15 +17,22 @@ export type Budgets = {
   /** How long a reader that is too slow for a download that cannot be stored holds up the others. */
   readonly laggardMs: number
   readonly fillsAtOnce: number
+  /** With those that only wait for an upstream, which hold a connection and little else. */
+  readonly fillsInAll: number
   /** Of one registry: one that hangs must not keep the others waiting. */
   readonly fillsOfOneRegistry: number
   readonly backgroundFillsAtOnce: number
+  /** Each holds up to 4 MiB. */
+  readonly manifestsAtOnce: number
+  readonly manifestsOfOneRegistry: number
   /** What nobody came back for is cleared out of the spool. */
   readonly spoolMs: number
   /** Verified blobs that wait to be published; more, and new fills wait. */
   readonly unpublishedFills: number
   /** How often access times are written. */
   readonly accessTimesMs: number
+  /** How often it is seen whether what was served from memory is still stored. */
+  readonly presenceMs: number
   /** Images younger than this that a restart left incomplete are completed. */
   readonly completeWithinMs: number
 }
@@ -42,11 +49,15 @@ export function defaultBudgets(pullTimeoutMs: number): Budgets {
     circuitMs: 800,
     laggardMs: 10_000,
     fillsAtOnce: 64,
+    fillsInAll: 256,
     fillsOfOneRegistry: 48,
     backgroundFillsAtOnce: 6,
+    manifestsAtOnce: 128,
+    manifestsOfOneRegistry: 32,
     spoolMs: 7 * 24 * 3600_000,
     unpublishedFills: 256,
     accessTimesMs: 5 * 60_000,
+    presenceMs: 10_000,
     completeWithinMs: 7 * 24 * 3600_000,
   }
 }

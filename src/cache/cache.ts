@@ -18,6 +18,7 @@ import { Manifests } from './manifests.ts'
 import { Mender } from './mender.ts'
 import { NegativeAnswers } from './negative.ts'
 import { Prefetch } from './prefetch.ts'
+import { Presence } from './presence.ts'
 import { PrivateRegistries } from './private-registries.ts'
 import { Publisher } from './publisher.ts'
 import { Scrub } from './scrub.ts'
@@ -26,7 +27,7 @@ import { Sweep } from './sweep.ts'
 import { TagPolicy, type TagSettings } from './tag-policy.ts'
 import { Verifications } from './verification.ts'
 
-export type CacheSettings = TagSettings & Pick<Config, 'airGapped' | 'prefetch' | 'privateRegistries' | 'negativeTtlMs'>
+export type CacheSettings = TagSettings & Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs'>
 
 export type CacheDeps = {
   readonly store: Store
@@ -52,6 +53,7 @@ export class Cache {
   readonly #fills: Fills
   readonly #verifications: Verifications
   readonly #publisher: Publisher
+  readonly #presence: Presence
   readonly #sweep: Sweep
   readonly #scrub: Scrub | undefined
   readonly #load: { begin: () => void }
@@ -70,14 +72,26 @@ export class Cache {
     this.#publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: budgets.accessTimesMs })
     const smallBlobs = new SmallBlobs()
     this.#fills = new Fills({ upstreams, spools, space, clock, log, budgets, store, catalog, smallBlobs })
+    this.#presence = new Presence({
+      catalog,
+      store,
+      space,
+      fills: this.#fills,
+      publisher: this.#publisher,
+      smallBlobs,
+      everyMs: budgets.presenceMs,
+      clock,
+      log,
+    })
     this.#verifications = new Verifications(store, log)
     this.#sweep = new Sweep({ spools, space, clock, log, olderThanMs: budgets.spoolMs })
-    const privates = new PrivateRegistries(settings.privateRegistries, catalog)
+    const privates = new PrivateRegistries(settings.privateRegistries, settings.registries, catalog)
     const negative = new NegativeAnswers(clock, settings.negativeTtlMs)
     this.manifests = new Manifests({
       catalog,
       catalogReady,
       publisher: this.#publisher,
+      presence: this.#presence,
       store,
       upstreams,
       airGapped,
@@ -96,6 +110,7 @@ export class Cache {
       fills: this.#fills,
       verifications: this.#verifications,
       smallBlobs,
+      presence: this.#presence,
       upstreams,
       airGapped,
       budgets,
@@ -118,7 +133,7 @@ export class Cache {
       settings.prefetch && !airGapped
         ? new Prefetch({ catalog, store, fills: this.#fills, smallBlobs, clock, log, completeWithinMs: budgets.completeWithinMs })
         : undefined
-    this.#scrub = deps.scrub === undefined ? undefined : this.#newScrub(deps.scrub, smallBlobs)
+    this.#scrub = deps.scrub === undefined ? undefined : this.#newScrub(deps.scrub)
   }
 
   /** Whether everything that is in the store is known. */
@@ -142,15 +157,18 @@ export class Cache {
     await this.#loadCatalog()
   }
 
-  /** Tries again what could not be written: the store takes writes again. */
+  /** Tries again what could not be written, and completes what was given up for want of room: the store takes writes again. */
   storeAgain(): void {
     this.#publisher.flush()
-    void this.#fills.storeAgain()
+    void this.#fills.storeAgain().then(() => {
+      if (this.#isLoaded) this.prefetch?.resume()
+    })
   }
 
   /** Ends fills, and resolves when everything verified is stored. */
   async stop(): Promise<void> {
     await this.#scrub?.stop()
+    await this.#presence.stop()
     await this.#sweep.stop()
     await this.prefetch?.stop()
     await this.#fills.stop()
@@ -167,12 +185,12 @@ export class Cache {
     }
   }
 
-  #newScrub({ settings, files, notes }: NonNullable<CacheDeps['scrub']>, smallBlobs: SmallBlobs): Scrub | undefined {
+  #newScrub({ settings, files, notes }: NonNullable<CacheDeps['scrub']>): Scrub | undefined {
     if (settings.everyMs === 0) return undefined
     const { store, space, upstreams, clock, log } = this.#deps
     const { airGapped } = this.#deps.settings
     const [catalog, fills, manifests, publisher] = [this.#catalog, this.#fills, this.manifests, this.#publisher]
-    const mender = new Mender({ catalog, store, files, fills, manifests, publisher, smallBlobs, upstreams, airGapped, log })
+    const mender = new Mender({ catalog, store, files, fills, manifests, publisher, upstreams, airGapped, log })
     const completes = this.prefetch !== undefined
     return new Scrub({ settings, files, notes, store, catalog, fills, mender, space, completes, clock, log })
   }

@@ -26,7 +26,7 @@ export type ManifestEntry = {
   readonly attestation: boolean
   readonly subject?: Digest
   readonly artifactType?: string
-  /** Kept for referrers only. */
+  /** Kept for referrers only, unless they are too big: a list of referrers that is made from the catalog lacks them then. */
   readonly annotations?: Readonly<Record<string, string>>
 }
 
@@ -34,6 +34,9 @@ export type ManifestEntry = {
 type SizeClaim = { readonly sizeBytes: number; readonly registry: Registry; uses: number }
 
 export type RefEntry = { reference: string; digest: Digest; createdMs: number; pulledMs: number; checkedMs: number; began: number }
+
+/** As JSON, in bytes. A manifest may have 4 MiB of them, and the catalog is in memory for good. */
+const MOST_ANNOTATIONS = 8 * 1024
 
 /** One for all that list none. */
 const NONE: readonly Digest[] = []
@@ -77,6 +80,12 @@ export class Catalog {
     this.#manifests.delete(digest)
     for (const blob of entry.blobs) this.#unuseBlob(blob, entry.registry)
     if (entry.subject !== undefined) removeFrom(this.#referrers, entry.subject, entry)
+  }
+
+  /** Removes a manifest with all that points at it. */
+  forget(digest: Digest): void {
+    for (const ref of [...this.refsOf(digest)]) this.removeRef(ref.reference)
+    this.removeManifest(digest)
   }
 
   /** @param reference in canonical spelling */
@@ -148,7 +157,7 @@ export class Catalog {
       attestation: isAttestation(manifest),
       ...(subject === undefined ? {} : { subject: this.#intern(subject) }),
       ...(artifactType === undefined ? {} : { artifactType: this.#intern(artifactType) }),
-      ...(subject === undefined || annotations === undefined ? {} : { annotations }),
+      ...(subject === undefined || annotations === undefined || isTooBig(annotations) ? {} : { annotations }),
     }
   }
 
@@ -174,6 +183,10 @@ export class Catalog {
     this.#texts.set(text, text)
     return text
   }
+}
+
+function isTooBig(annotations: Readonly<Record<string, string>>): boolean {
+  return Buffer.byteLength(JSON.stringify(annotations)) > MOST_ANNOTATIONS
 }
 
 function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {

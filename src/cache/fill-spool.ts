@@ -106,9 +106,17 @@ export class FillSpool {
     return this.#window === undefined || this.#window.window.isWhole
   }
 
-  /** The size is known by now. */
-  async expect(sizeBytes: number): Promise<void> {
-    if (this.isStored && sizeBytes > this.#roomBytes && !(await this.#grow(sizeBytes))) this.#goOnInWindow(this.leftBytes)
+  /** The size is known by now. @param writtenBytes of it */
+  async expect(sizeBytes: number, writtenBytes: number): Promise<void> {
+    if (this.isStored && sizeBytes > this.#roomBytes && !(await this.#grow(sizeBytes))) this.#goOnInWindow(writtenBytes)
+  }
+
+  /** It may take long, or for ever, until the rest comes: others need the room more. It is asked for again step by step. */
+  async giveRoomBack(writtenBytes: number): Promise<void> {
+    if (this.#room === undefined || this.#roomBytes <= writtenBytes + STEP_BYTES) return
+    this.#room.release()
+    this.#roomBytes = writtenBytes
+    this.#room = await this.#deps.space.reserve(0)
   }
 
   /** One call at a time, each where the last one ended. They can be read as soon as it resolves. */
@@ -122,8 +130,9 @@ export class FillSpool {
     await this.#window?.window.room()
   }
 
-  reader(): SpoolReader {
-    const place: WindowReader = { offset: 0 }
+  /** @param onCut called when it was too slow for what cannot be stored */
+  reader(onCut: (error: Error) => void): SpoolReader {
+    const place: WindowReader = { offset: 0, onCut }
     this.#readers.add(place)
     this.#base?.hold()
     return {

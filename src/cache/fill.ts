@@ -254,7 +254,7 @@ export class Fill {
       arrival.learnSize(blob.sizeBytes, source)
       let skip = arrival.progress.written - blob.start
       if (skip < 0) throw arrival.wrong(source, `it answered from byte ${blob.start} where ${arrival.progress.written} was asked for`)
-      if (arrival.sizeBytes !== undefined) await spool.expect(arrival.sizeBytes)
+      if (arrival.sizeBytes !== undefined) await spool.expect(arrival.sizeBytes, arrival.progress.written)
       this.#senders.add(sourceName(source))
       this.#answered = true
       this.#changes.ring()
@@ -266,7 +266,8 @@ export class Fill {
       this.#stopping.signal.throwIfAborted()
       addAbortSignal(this.#stopping.signal, blob.body)
       const over = new AbortController()
-      void this.#asking.breakOffTrickle(blob, source, () => arrival.acceptedBytes, over.signal)
+      const onTrickle = () => spool.giveRoomBack(arrival.progress.written)
+      void this.#asking.watchPace(blob, source, () => arrival.acceptedBytes, onTrickle, over.signal)
       await receive(blob.body, accept, (chunks) => this.#write(spool, chunks), this.#deps.held).finally(() => over.abort(OVER))
     } finally {
       blob.body.destroy()
@@ -318,11 +319,13 @@ export class Fill {
   }
 
   #content(spool: FillSpool): ReadableBlob {
-    const reader = spool.reader()
+    const cut = new AbortController()
+    const reader = spool.reader((error) => cut.abort(error))
     this.waiters++
     this.#handedOut = true
     return {
       sizeBytes: this.#arrival.sizeBytes ?? 0,
+      cut: cut.signal,
       ...(spool.whole && { whole: spool.whole }),
       read: (start: number, end: number, buffers: ReadBuffers) =>
         reader.read(start, end, buffers, (offset) => this.#arrival.progress.beyond(offset)),

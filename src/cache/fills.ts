@@ -6,10 +6,12 @@ import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Registry } from '../oci/name.ts'
 import type { Store } from '../store/store.ts'
+import { UpstreamError } from '../upstream/error.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { troubleOf } from './answer.ts'
 import type { Catalog } from './catalog.ts'
 import { Fill, type FillDeps } from './fill.ts'
+import { FillQueue } from './fill-queue.ts'
 import { type FillSpool, WindowMemory } from './fill-spool.ts'
 import { HeldBytes } from './receive.ts'
 import type { SmallBlobs } from './small-blobs.ts'
@@ -31,7 +33,7 @@ export class Fills {
   readonly #deps: FillsDeps
   readonly #ofFill: FillDeps
   readonly #fills = new Map<Digest, Fill>()
-  readonly #queues: Readonly<Record<Priority, Set<Fill>>> = { client: new Set(), background: new Set() }
+  readonly #queues: Readonly<Record<Priority, FillQueue>> = { client: new FillQueue(), background: new FillQueue() }
   readonly #running = new Map<Fill, Priority>()
   /** Verified, readable, on their way into the store. */
   readonly #publishing = new Set<Fill>()
@@ -43,6 +45,9 @@ export class Fills {
   readonly #unstored = new Lru<Digest, Digest>({ capacity: 4096 })
   #storingAgain = Promise.resolve()
   readonly #stopping = new AbortController()
+
+  /** Told when there may be fewer of those that `queuedInBackground` counts. */
+  onBackgroundMoved: () => void = () => {}
 
   constructor(deps: FillsDeps) {
     this.#deps = deps
@@ -76,11 +81,40 @@ export class Fills {
     return { fill, joined: false }
   }
 
+  /**
+   * Fills in the background that have not begun: of one registry, or of all those that are not in trouble. Each takes memory, and time whenever the next
+   * one is looked for: whoever has thousands to start counts first.
+   */
+  queuedInBackground(registry?: Registry): number {
+    const { background } = this.#queues
+    if (registry !== undefined) return background.countOf(registry)
+    let queued = background.size
+    for (const troubled of this.#awaited) queued -= background.countOf(troubled)
+    return queued
+  }
+
   /** Whoever waited for a fill that never began has gone: it need not begin, or not before others. */
   abandonIfQueued(fill: Fill): void {
     if (fill.waiters > 0 || !this.#queues.client.delete(fill)) return
     if (fill.inBackground) this.#enqueue(fill, 'background')
     else this.#forget(fill)
+  }
+
+  /** Whether it is in memory only, or was until others took its place there. */
+  isUnstored(digest: Digest): boolean {
+    return this.#unstored.get(digest) !== undefined
+  }
+
+  /** Stores a small blob once more that memory still has right, as soon as there is room. Never rejects. @returns whether memory has it right */
+  async restore(digest: Digest): Promise<boolean> {
+    const { smallBlobs, space, log } = this.#deps
+    const bytes = smallBlobs.rightBytes(digest)
+    if (bytes === undefined) return false
+    await this.#publishSmall(digest, bytes).catch((error: unknown) => {
+      space.failed(error)
+      log[space.trouble === undefined ? 'error' : 'debug']('a blob could not be stored again', { digest, error })
+    })
+    return true
   }
 
   /** Stores the small blobs for which there was no room, as far as they are still in memory. */
@@ -90,12 +124,9 @@ export class Fills {
   }
 
   async #storeUnstored(): Promise<void> {
-    const { smallBlobs, log } = this.#deps
     for (const digest of this.#unstored.values()) {
       this.#unstored.delete(digest)
-      const bytes = smallBlobs.get(digest)?.whole
-      if (bytes === undefined || this.#stopping.signal.aborted) continue
-      await this.#publishSmall(digest, bytes).catch((error: unknown) => log.debug('a blob could not be stored again', { digest, error }))
+      if (!this.#stopping.signal.aborted) await this.restore(digest)
     }
   }
 
@@ -131,13 +162,14 @@ export class Fills {
 
   #startNext(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#run(...next)
+    this.onBackgroundMoved()
   }
 
   #next(): [Fill, Priority] | undefined {
-    const { fillsAtOnce, backgroundFillsAtOnce, unpublishedFills } = this.#deps.budgets
+    const { fillsAtOnce, fillsInAll, backgroundFillsAtOnce, unpublishedFills } = this.#deps.budgets
     if (this.#stopping.signal.aborted || this.#publishing.size >= unpublishedFills) return undefined
     const inUse = this.#inUse()
-    if (inUse.all >= fillsAtOnce) return undefined
+    if (inUse.all >= fillsAtOnce || (this.#running.size >= fillsInAll && !this.#makePlace())) return undefined
     for (const priority of ['client', 'background'] as const) {
       if (priority === 'background' && inUse.background >= backgroundFillsAtOnce) return undefined
       for (const fill of this.#queues[priority]) {
@@ -159,6 +191,17 @@ export class Fills {
       if (!fill.isWaiting) inUse.all++
     }
     return inUse
+  }
+
+  /** Ends a download that hardly comes and that nobody waits for: what came of it is continued when somebody does. @returns whether there was one */
+  #makePlace(): boolean {
+    if (this.#queues.client.size === 0) return false
+    for (const fill of this.#running.keys()) {
+      if (!fill.isWaiting || fill.waiters > 0 || fill.failure !== undefined) continue
+      fill.stop(new UpstreamError('timeout', `${fill.digest} hardly came, nobody waited for it, and others needed its place`))
+      return true
+    }
+    return false
   }
 
   /** One registry never takes all places, and what nobody waits for begins when its registry is well. */
@@ -231,7 +274,8 @@ export class Fills {
       return stored
     } finally {
       room?.release()
-      if (!stored) this.#unstored.set(digest, digest)
+      if (stored) this.#unstored.delete(digest)
+      else this.#unstored.set(digest, digest)
       smallBlobs.keep(digest, bytes) // last: whoever finds it in memory may count on its file, if it is to have one
     }
   }

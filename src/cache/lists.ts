@@ -1,11 +1,12 @@
 /** Lists: the tags of a repository, and what refers to a digest. The upstream's word while it answers in time, else the catalog's. */
+import { SingleFlight } from '../async/single-flight.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
-import { parseTag, type Registry, type Repository } from '../oci/name.ts'
+import { isTag, parseTag, type Registry, type Repository } from '../oci/name.ts'
 import { UpstreamError } from '../upstream/error.ts'
-import type { UpstreamDirectory } from '../upstream/upstream.ts'
+import type { Upstream, UpstreamDirectory } from '../upstream/upstream.ts'
 import { type CacheStatus, type Demand, MISS, troubleOf } from './answer.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Manifests } from './manifests.ts'
@@ -32,6 +33,8 @@ export type ListsDeps = {
 
 export class Lists {
   readonly #deps: ListsDeps
+  /** Tags of a repository, for all who ask at the same time. */
+  readonly #listing = new SingleFlight<readonly string[]>()
 
   constructor(deps: ListsDeps) {
     this.#deps = deps
@@ -43,10 +46,8 @@ export class Lists {
     if (this.#mayAsk(demand)) {
       try {
         const upstream = this.#deps.upstreams.of(registry)
-        const tags = await this.#within(`${registry} did not list the tags of ${repository}`, (signal) =>
-          upstream.listTags(repository, signal),
-        )
-        return { tags: [...new Set(tags)].sort(), status: MISS }
+        const { result } = this.#listing.run(`${registry}/${repository}`, () => this.#listTags(upstream, repository))
+        return { tags: await result, status: MISS }
       } catch (error) {
         trouble = asTrouble(error)
       }
@@ -88,6 +89,13 @@ export class Lists {
       'MANIFEST_UNKNOWN',
       `no referrers of ${subject} are cached${trouble === undefined ? '' : `, and ${trouble.message}`}`,
     )
+  }
+
+  /** What is no tag is left out: nobody could ask for it. */
+  async #listTags(upstream: Upstream, repository: Repository): Promise<readonly string[]> {
+    const silence = `${upstream.registry} did not list the tags of ${repository}`
+    const tags = await this.#within(silence, (signal) => upstream.listTags(repository, signal))
+    return [...new Set(tags.filter(isTag))].sort()
   }
 
   /** What a private registry supplied is told to nobody without its word, and to another one's clients not at all. */

@@ -18,7 +18,9 @@ import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS, troubleOf } from '
 import type { Budgets } from './budgets.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import { addRecord } from './catalog-load.ts'
+import { ManifestPlaces } from './manifest-places.ts'
 import type { NegativeAnswers } from './negative.ts'
+import type { Presence } from './presence.ts'
 import type { PrivateRegistries } from './private-registries.ts'
 import type { Publisher } from './publisher.ts'
 import { isDue, type TagPolicy } from './tag-policy.ts'
@@ -35,6 +37,7 @@ export type ManifestsDeps = {
   /** Resolves when the catalog is complete. */
   readonly catalogReady: Promise<void>
   readonly publisher: Publisher
+  readonly presence: Presence
   readonly store: Store
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
@@ -56,6 +59,7 @@ export class Manifests {
   readonly #deps: ManifestsDeps
   readonly #fetches = new SingleFlight<Fetched>()
   readonly #checks = new SingleFlight<Confirmed>()
+  readonly #places: ManifestPlaces
   /** Checks that failed just now, and why: they are not repeated at once. */
   readonly #failed: Expiring<string, UpstreamErrorKind>
   /** Orders what upstreams answer: 0 is what the store said. */
@@ -63,12 +67,13 @@ export class Manifests {
 
   constructor(deps: ManifestsDeps) {
     this.#deps = deps
+    this.#places = new ManifestPlaces(deps)
     this.#failed = new Expiring(deps.clock, FAILURES)
   }
 
   /** What `get` would answer, where it is in memory and nobody has to be asked: so that it can be answered in this turn. */
   atHand(reference: Reference, demand: Demand, wantBytes: boolean): ManifestAnswer | undefined {
-    const { publisher, log } = this.#deps
+    const { publisher, presence, log } = this.#deps
     const name = formatReference(reference)
     const entry = this.#known(reference, name)
     if (entry === undefined) return undefined
@@ -78,6 +83,7 @@ export class Manifests {
     const bytes = wantBytes ? publisher.bytesAtHand(entry.digest) : undefined
     if (wantBytes && bytes === undefined) return undefined
     publisher.touch(entry.digest)
+    presence.lookFor(entry.digest)
     log.info('serving from cache', { reference: name })
     return { entry, status: stale === undefined ? HIT : { hit: true, stale }, bytes }
   }
@@ -91,9 +97,10 @@ export class Manifests {
     const name = formatReference(reference)
     const cached = await this.#cached(reference, name)
     if (cached === undefined) return this.#miss(reference, demand, wantBytes)
-    const { publisher, log } = this.#deps
+    const { publisher, presence, log } = this.#deps
     const answer = await this.#answer(reference, cached, demand, this.#question(reference, name, demand, check))
     publisher.touch(cached.digest)
+    presence.lookFor(cached.digest)
     if (answer.status.hit) log.info('serving from cache', { reference: name })
     if (!wantBytes) return { ...answer, bytes: undefined }
     const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))
@@ -216,8 +223,7 @@ export class Manifests {
   async #lost(reference: Reference, entry: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
     const { catalog, log } = this.#deps
     log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest })
-    for (const ref of [...catalog.refsOf(entry.digest)]) catalog.removeRef(ref.reference)
-    catalog.removeManifest(entry.digest)
+    catalog.forget(entry.digest)
     return this.#miss(reference, demand, true)
   }
 
@@ -237,7 +243,9 @@ export class Manifests {
       const upstream = upstreams.of(reference.registry)
       // tools ask for signatures with every pull of what is cached, too: they are told at once
       if (!isMachinery) await momentToRecover(upstream, clock, budgets.circuitMs)
-      const answer = await upstream.getManifest(reference.repository, reference.digest ?? reference.tag)
+      const answer = await this.#places.run(upstream.registry, (signal) =>
+        upstream.getManifest(reference.repository, reference.digest ?? reference.tag, signal),
+      )
       const digest = verifiedDigest(reference, answer)
       const manifest = parse(reference, answer)
       return { entry: this.#keep(reference, digest, manifest, answer, began), bytes: answer.bytes }

@@ -3,16 +3,15 @@
  * or from the registries that supplied it, in the background.
  */
 import type { Log } from '../observe/log.ts'
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
-import type { ManifestRecord, Store } from '../store/store.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Store } from '../store/store.ts'
 import { fileOfReference, type StoreFile, type StoreFiles } from '../store/store-files.ts'
 import type { Upstream, UpstreamDirectory } from '../upstream/upstream.ts'
 import { troubleOf } from './answer.ts'
-import type { Catalog, ManifestEntry } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
 import type { Fills } from './fills.ts'
 import type { Manifests } from './manifests.ts'
 import type { Publisher } from './publisher.ts'
-import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
 import { usesOf } from './uses.ts'
 
@@ -23,7 +22,6 @@ export type MenderDeps = {
   readonly fills: Fills
   readonly manifests: Manifests
   readonly publisher: Publisher
-  readonly smallBlobs: SmallBlobs
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
   readonly log: Log
@@ -64,26 +62,17 @@ export class Mender {
   }
 
   async #mendBlob(digest: Digest): Promise<void> {
-    const { catalog, store, smallBlobs, log } = this.#deps
-    const kept = smallBlobs.get(digest)?.whole
-    if (isRight(digest, kept)) {
-      await store.putBlob(digest, kept)
-      log.info('a damaged blob was written again from memory', { digest })
-      return
-    }
-    smallBlobs.forget(digest)
-    this.fetchBlob(digest, usesOf(catalog, [digest]).get(digest)?.sources ?? [])
+    const { catalog, fills, log } = this.#deps
+    if (await fills.restore(digest)) log.info('a damaged blob is written again from memory', { digest })
+    else this.fetchBlob(digest, usesOf(catalog, [digest]).get(digest)?.sources ?? [])
   }
 
   /** The same record may lie in another directory, too, where it is right. */
   async #mendRecord(digest: Digest): Promise<void> {
     const { catalog, store, publisher, log } = this.#deps
     if ((await store.getRecord(digest)) !== undefined) return
-    const entry = catalog.manifest(digest)
-    const bytes = publisher.bytesAtHand(digest)
-    if (entry !== undefined && isRight(digest, bytes)) {
-      publisher.saveRecord(this.#recordOf(entry, bytes))
-      log.info('a damaged manifest was written again from memory', { digest })
+    if (publisher.restore(digest)) {
+      log.info('a damaged manifest is written again from memory', { digest })
       return
     }
     for (const { reference } of catalog.refsOf(digest)) publisher.saveRef(reference) // an older program's record held the only one
@@ -121,12 +110,6 @@ export class Mender {
     return known.length === 0
   }
 
-  #recordOf({ digest, mediaType, registry, repository, createdMs }: ManifestEntry, bytes: Buffer): ManifestRecord {
-    const [ref] = this.#deps.catalog.refsOf(digest)
-    const imageUrl = ref?.reference ?? `${registry}/${repository}@${digest}`
-    return { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs: ref?.pulledMs ?? createdMs }
-  }
-
   /** Undefined where it is never to be asked. */
   #upstreamOf(source: Source): { readonly source: Source; readonly upstream: Upstream } | undefined {
     if (this.#deps.airGapped) return undefined
@@ -137,9 +120,4 @@ export class Mender {
       return undefined // the configuration closes it by now
     }
   }
-}
-
-/** Memory is looked at once more before it takes the place of what a disk got wrong. */
-function isRight(digest: Digest, bytes: Buffer | undefined): bytes is Buffer {
-  return bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) === digest
 }

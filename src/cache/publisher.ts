@@ -9,10 +9,10 @@ import { Limiter } from '../async/limiter.ts'
 import { Lru } from '../async/lru.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, isDigestOf } from '../oci/digest.ts'
 import type { Space } from '../store/space.ts'
 import type { ManifestRecord, RefRecord, Store } from '../store/store.ts'
-import type { Catalog } from './catalog.ts'
+import type { Catalog, ManifestEntry } from './catalog.ts'
 
 /** Manifest bytes kept in memory, in all. */
 const MANIFEST_BYTES_KEPT = 16 * 1024 * 1024
@@ -79,6 +79,11 @@ export class Publisher {
     return this.#recent.get(digest) ?? this.#unwritten.get(digest)?.record.bytes ?? this.#unstored.get(digest)?.bytes
   }
 
+  /** Whether its record is yet to be written. */
+  isUnwritten(digest: Digest): boolean {
+    return this.#unwritten.has(digest) || this.#unstored.get(digest) !== undefined
+  }
+
   /** The exact bytes of a manifest; undefined if the store has lost them. */
   async bytesOf(digest: Digest): Promise<Buffer | undefined> {
     const known = this.bytesAtHand(digest)
@@ -92,6 +97,21 @@ export class Publisher {
     if (this.#unwritten.has(record.digest)) return
     this.#remember(record.digest, record.bytes)
     this.#beginRecord(record)
+  }
+
+  /** Writes a record once more that the catalog has, and whose bytes memory still has right. @returns whether memory has */
+  restore(digest: Digest): boolean {
+    const entry = this.#deps.catalog.manifest(digest)
+    const bytes = this.bytesAtHand(digest)
+    if (entry === undefined || bytes === undefined || !isDigestOf(digest, bytes)) return false
+    this.saveRecord(this.#recordOf(entry, bytes))
+    return true
+  }
+
+  #recordOf({ digest, mediaType, registry, repository, createdMs }: ManifestEntry, bytes: Buffer): ManifestRecord {
+    const [ref] = this.#deps.catalog.refsOf(digest)
+    const imageUrl = ref?.reference ?? `${registry}/${repository}@${digest}`
+    return { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs: ref?.pulledMs ?? createdMs }
   }
 
   /** Writes what the catalog says of a reference, now and, if it changes while it is being written, again. */
@@ -175,8 +195,7 @@ export class Publisher {
   #forget({ digest, imageUrl }: ManifestRecord): void {
     const { catalog, log } = this.#deps
     this.#recent.delete(digest)
-    for (const ref of [...catalog.refsOf(digest)]) catalog.removeRef(ref.reference)
-    catalog.removeManifest(digest)
+    catalog.forget(digest)
     log.info('a manifest that could not be stored is forgotten', { reference: imageUrl, digest })
   }
 

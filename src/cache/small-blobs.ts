@@ -3,7 +3,7 @@
  * the rest of its answer. What is taken in is hashed once more, so that memory never holds what a disk got wrong.
  */
 import { Lru } from '../async/lru.ts'
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
+import { type Digest, isDigestOf } from '../oci/digest.ts'
 import type { ReadableBlob, ReadBuffers, StoredBlob } from '../store/store.ts'
 
 /** In all: the memory of the process must not depend on what clients ask for. */
@@ -15,6 +15,14 @@ export class SmallBlobs {
 
   get(digest: Digest): ReadableBlob | undefined {
     return this.#kept.get(digest)
+  }
+
+  /** Its bytes, hashed once more; wrong ones are forgotten. */
+  rightBytes(digest: Digest): Buffer | undefined {
+    const bytes = this.get(digest)?.whole
+    if (bytes === undefined || isDigestOf(digest, bytes)) return bytes
+    this.forget(digest)
+    return undefined
   }
 
   forget(digest: Digest): void {
@@ -31,7 +39,7 @@ export class SmallBlobs {
    */
   async take(digest: Digest, blob: StoredBlob): Promise<ReadableBlob | undefined> {
     const bytes = await readWhole(blob)
-    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) return undefined
+    if (!isDigestOf(digest, bytes)) return undefined
     return this.keep(digest, bytes)
   }
 

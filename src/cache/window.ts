@@ -13,6 +13,8 @@ export type WindowReader = {
   offset: number
   /** Set when it was too slow: what it wants is gone. */
   cut?: Error
+  /** Told then: it may be stuck with what it has. */
+  readonly onCut?: (error: Error) => void
 }
 
 export type WindowOptions = {
@@ -72,7 +74,7 @@ export class Window {
     while (reader.offset < end) {
       const limit = Math.min(end, await available(reader.offset))
       if (reader.cut !== undefined) throw reader.cut
-      node = nodeAt(node ?? this.#first, reader.offset)
+      node = nodeAt(node, reader.offset) ?? nodeAt(this.#first, reader.offset)
       if (node === undefined) throw new Error(`byte ${reader.offset} is not kept any more`)
       const { chunk, start } = node
       const part = chunk.subarray(reader.offset - start, limit - start)
@@ -113,14 +115,17 @@ export class Window {
   /** A reader that is cut holds nothing up: what it wants next lies beyond everything. */
   #cut(reader: WindowReader): void {
     reader.cut = new Error(`a reader at byte ${reader.offset} was too slow: the blob cannot be stored, and byte ${this.#end} is on its way`)
+    reader.onCut?.(reader.cut)
   }
 
   #letGo(): void {
     let needed = this.#end
     for (const { offset, cut } of this.#options.readers) if (cut === undefined && offset < needed) needed = offset
     while (this.#first !== undefined && this.#isFull && this.#first.start + this.#first.chunk.byteLength <= needed) {
-      this.#start += this.#first.chunk.byteLength
-      this.#first = this.#first.next
+      const gone: Node = this.#first
+      this.#start += gone.chunk.byteLength
+      this.#first = gone.next
+      gone.next = undefined // a reader that stands still must not keep all that comes behind it
     }
     if (this.#first === undefined) this.#last = undefined
   }

@@ -1,6 +1,7 @@
 /** What `verify` prints: a table for people, or one JSON document for programs. */
 import type { CheckReport, Finding } from '../cache/store-check.ts'
 import { printable } from '../observe/printable.ts'
+import { sizeText } from '../store/size-text.ts'
 import type { Amount } from '../store/store-files.ts'
 
 /** `quarantined`: out of the way, and nothing that is stored needs it. */
@@ -27,7 +28,7 @@ export function verifyTable(report: VerifyReport): string {
   const wrong = check.findings.filter(({ verdict }) => verdict === 'wrong').length
   const remaining = check.findings.filter((finding) => remainsWrong(report, finding)).length
   const totals = [
-    `checked ${store}: ${count(blobs.files, 'blob')} (${size(blobs.bytes)}), ${count(records.files, 'record')}, ${count(references.files, 'reference')}`,
+    `checked ${store}: ${count(blobs.files, 'blob')} (${sizeText(blobs.bytes)}), ${count(records.files, 'record')}, ${count(references.files, 'reference')}`,
     `images: ${check.images.complete} complete, ${check.images.incomplete} incomplete`,
     `not checked: ${amount('pulls/', check.spool)}, ${amount('quarantine/', check.quarantine)}`,
     outcomes === undefined ? `wrong: ${wrong}` : `wrong: ${wrong} found, ${wrong - remaining} no longer, ${remaining} remaining`,
@@ -107,15 +108,9 @@ function whatIsWrong({ verdict, why }: Finding, outcome: Outcome | undefined): s
 }
 
 function amount(where: string, { files, bytes }: Amount): string {
-  return `${count(files, 'file')} in ${where}${files === 0 ? '' : ` (${size(bytes)})`}`
+  return `${count(files, 'file')} in ${where}${files === 0 ? '' : ` (${sizeText(bytes)})`}`
 }
 
 function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`
-}
-
-function size(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
-  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${units[power]}`
 }

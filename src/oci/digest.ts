@@ -34,6 +34,11 @@ export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256
   return digestFromHash(algorithm, createHash(algorithm).update(bytes).digest('hex'))
 }
 
+/** Whether bytes are what their name says. */
+export function isDigestOf(digest: Digest, bytes: Uint8Array): boolean {
+  return digestOf(bytes, digestAlgorithm(digest)) === digest
+}
+
 /** @param hex what a finished hash of that algorithm printed */
 export function digestFromHash(algorithm: DigestAlgorithm, hex: string): Digest {
   return `${algorithm}:${hex}` as Digest

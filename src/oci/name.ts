@@ -30,6 +30,17 @@ export function asRegistry(text: string): Registry | undefined {
   return HUB_NAMES.has(host) ? DOCKER_HUB : (host as Registry)
 }
 
+/** The ports that may be left out, of https and http. */
+const DEFAULT_PORT = /:(?:443|80)$/
+
+/** Every spelling of a registry by name: with and without a port that may be left out, Docker Hub under all of its names. */
+export function spellingsOf(registry: Registry): readonly Registry[] {
+  const bare = asRegistry(registry.replace(DEFAULT_PORT, '')) ?? registry
+  if (/:[0-9]+$/.test(bare)) return [registry]
+  const hosts = bare === DOCKER_HUB ? [...HUB_NAMES] : [bare]
+  return [bare, ...hosts.flatMap((host) => [`${host}:443` as Registry, `${host}:80` as Registry])]
+}
+
 /** Host names that a URL cannot spell otherwise: no address in disguise (its last label is none), nothing encoded (`xn--`). Making a URL costs 1 µs. */
 const PLAIN_HOST = /^(?!(?:.*\.)?xn--)(?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*$/
 
@@ -66,9 +77,13 @@ export function parseRepositoryOf(registry: Registry, text: string): Repository 
   return registry === DOCKER_HUB && !repository.includes('/') ? parseRepository(`library/${repository}`) : repository
 }
 
+export function isTag(text: string): text is Tag {
+  return TAG.test(text)
+}
+
 /** @throws OciError 400 MANIFEST_INVALID; the distribution-spec has no code of its own for a bad tag */
 export function parseTag(text: string): Tag {
-  if (TAG.test(text)) return text as Tag
+  if (isTag(text)) return text
   throw new OciError(400, 'MANIFEST_INVALID', `'${clip(text)}' is not a tag: want up to 128 letters, digits, '.', '_' and '-'`)
 }
 

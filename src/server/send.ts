@@ -18,12 +18,18 @@ export class ClientGone extends Error {
  */
 export async function sendBlob(res: ServerResponse, blob: ReadableBlob, range: ByteRange, pool: BufferPool): Promise<void> {
   const buffers = new ResponseBuffers(pool)
-  for await (const chunk of blob.read(range.start, range.end + 1, buffers)) {
-    const began = performance.now()
-    await write(res, chunk)
-    buffers.sent(chunk.byteLength, performance.now() - began)
+  const cut = () => res.destroy() // what the kernel has still goes out, and FIN behind it
+  blob.cut?.addEventListener('abort', cut, { once: true })
+  try {
+    for await (const chunk of blob.read(range.start, range.end + 1, buffers)) {
+      const began = performance.now()
+      await write(res, chunk)
+      buffers.sent(chunk.byteLength, performance.now() - began)
+    }
+    res.end()
+  } finally {
+    blob.cut?.removeEventListener('abort', cut)
   }
-  res.end()
 }
 
 /** Resolves when the kernel has taken the chunk, so that its buffer may be used again; by the time of 'close' no write is under way any more. */

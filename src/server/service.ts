@@ -79,7 +79,7 @@ async function startOnStore({ config, clock, log, version, storage = {} }: Servi
   const sharesPort = config.health !== 0 && config.health === config.port
   const listener = new Listener({ handle: sharesPort ? pullOrHealth : pull, clock, log })
   const healthListener = config.health === 0 || sharesPort ? undefined : new HealthListener((req, res) => answerHealth(req, res, look), log)
-  const isHeld = await hold.begin()
+  await hold.begin()
   try {
     port = await listener.start(config.host, config.port)
     await healthListener?.start(config.host, config.health)
@@ -90,11 +90,8 @@ async function startOnStore({ config, clock, log, version, storage = {} }: Servi
   }
   const loading = cache.start()
   log.info('server is running', { port })
-  const takeOver = async () => {
-    const reload = () => loading.then(() => cache.reload())
-    if (await hold.wait(reload)) cache.prefetch?.resume()
-  }
-  if (!isHeld) void takeOver()
+  hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
+  space.start()
   return {
     port,
     async stop() {
@@ -103,6 +100,7 @@ async function startOnStore({ config, clock, log, version, storage = {} }: Servi
       await loading
       await cache.stop()
       await upstreams.close()
+      await space.stop()
       await hold.release()
     },
   }

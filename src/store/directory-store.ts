@@ -18,8 +18,8 @@ import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileNam
 import { BIG_SYNCS_AT_ONCE, DirectorySync, GATHER_MS, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
 import { errorCode, inDirectory, isMissing, isUnreadable, makeDirectory, namesIn, removeFile, syncDirectory } from './file.ts'
 import { FileBlob, identityOf, identityOfFile, VERIFIED_MODE } from './file-blob.ts'
-import { type FileSystem, systemFiles } from './file-system.ts'
-import { moveToQuarantine } from './quarantine.ts'
+import { type FileSystem, OWN_TO_READ, systemFiles } from './file-system.ts'
+import { inPlaceOf, moveToQuarantine } from './quarantine.ts'
 import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory, referenceFileName } from './record.ts'
 import { type ReadSmallFile, readSmallFile, readSmallFileSync } from './small-file.ts'
 import type { ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
@@ -94,12 +94,14 @@ export class DirectoryStore implements Store {
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
     await this.#seal(spoolPath)
-    await inDirectory(this.#syncs.blobs.path, () => this.files.rename(spoolPath, this.#blobPath(digest)), this.files)
+    const path = this.#blobPath(digest)
+    const rename = () => inDirectory(this.#syncs.blobs.path, () => this.files.rename(spoolPath, path), this.files)
+    await inPlaceOf(this.path, path, rename, this.log, this.files)
     await this.#syncs.blobs.sync()
   }
 
   putBlob(digest: Digest, bytes: Uint8Array): Promise<void> {
-    return writeFileAtomically(this.#syncs.blobs, digestFileName(digest), bytes, VERIFIED_MODE)
+    return this.#replace(this.#syncs.blobs, digestFileName(digest), bytes, VERIFIED_MODE)
   }
 
   /** One that belongs to another user cannot be marked, and one that was deleted or replaced meanwhile must not be. */
@@ -132,7 +134,7 @@ export class DirectoryStore implements Store {
 
   async putRecord(record: ManifestRecord): Promise<void> {
     const directory = this.#syncs[recordDirectory(record.mediaType)]
-    await writeFileAtomically(directory, digestFileName(record.digest), Buffer.from(encodeRecord(record)), RECORD_MODE)
+    await this.#replace(directory, digestFileName(record.digest), Buffer.from(encodeRecord(record)), RECORD_MODE)
   }
 
   async getRecord(digest: Digest): Promise<ManifestRecord | undefined> {
@@ -143,6 +145,11 @@ export class DirectoryStore implements Store {
       if (record !== undefined) return record
     }
     return undefined
+  }
+
+  async hasRecord(digest: Digest): Promise<boolean> {
+    for (const directory of RECORD_DIRECTORIES) if (await this.#has(directory, digestFileName(digest))) return true
+    return false
   }
 
   async deleteRecord(digest: Digest): Promise<void> {
@@ -156,12 +163,16 @@ export class DirectoryStore implements Store {
   }
 
   async putRef(ref: RefRecord): Promise<void> {
-    await writeFileAtomically(this.#syncs.refs, referenceFileName(ref.reference), Buffer.from(encodeRef(ref)), RECORD_MODE)
+    await this.#replace(this.#syncs.refs, referenceFileName(ref.reference), Buffer.from(encodeRef(ref)), RECORD_MODE)
   }
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
     const name = referenceFileName(reference)
     return this.#load(join(this.path, 'refs', name), this.#read, (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+  }
+
+  hasRef(reference: string): Promise<boolean> {
+    return this.#has('refs', referenceFileName(reference))
   }
 
   async deleteRef(reference: string): Promise<void> {
@@ -226,7 +237,7 @@ export class DirectoryStore implements Store {
    */
   async #seal(path: string, identity?: string): Promise<void> {
     const { files } = this
-    const fd = await files.open(path, 'r')
+    const fd = await files.open(path, OWN_TO_READ)
     try {
       await this.bigSyncs.run(() => files.fsync(fd))
       if (identity !== undefined && identityOf(await files.fstat(fd)) !== identity) return
@@ -234,6 +245,16 @@ export class DirectoryStore implements Store {
     } finally {
       await files.close(fd)
     }
+  }
+
+  /** A directory that lies in its place is moved to quarantine. */
+  #replace(directory: DirectorySync, name: string, content: Uint8Array, mode: number): Promise<void> {
+    const write = () => writeFileAtomically(directory, name, content, mode)
+    return inPlaceOf(this.path, join(directory.path, name), write, this.log, this.files)
+  }
+
+  async #has(directory: string, name: string): Promise<boolean> {
+    return (await identityOfFile(join(this.path, directory, name), this.files)) !== undefined
   }
 
   #blobPath(digest: Digest): string {

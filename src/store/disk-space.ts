@@ -1,12 +1,15 @@
 /**
  * Room on the store's disk: what is free, less what running fills have been promised, less what is kept in reserve; and why nothing can be stored
- * at present. A disk that failed is left alone for a while, and then asked with a small write whether it works again: no restart is needed.
+ * at present. A disk that failed is left alone for a while, and then asked with a small write whether it works again: no restart is needed. A blob that
+ * is too large for what room there is, is no trouble as long as others fit.
  */
+import { Expiring } from '../async/expiring.ts'
 import { OVER } from '../async/over.ts'
 import type { Reserve } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Disk } from './disk.ts'
+import { sizeText } from './size-text.ts'
 import type { Reservation, Space, StorageTrouble } from './space.ts'
 import { storageTroubleOf } from './trouble.ts'
 
@@ -19,11 +22,25 @@ export type SpaceBudgets = {
   readonly patienceMs: number
   /** How long `look` waits for it. */
   readonly lookMs: number
-  /** How long it is called full after there was no room for something. */
-  readonly shortMs: number
+  /** What happens again within so long happens soon: the disk fails, or the same blob does not fit. */
+  readonly soonMs: number
+  /** How often it is looked whether trouble has ended, where nobody asks. */
+  readonly troubleMs: number
 }
 
-export const SPACE_BUDGETS: SpaceBudgets = { freshMs: 1_000, restMs: 5_000, patienceMs: 2_000, lookMs: 500, shortMs: 60_000 }
+export const SPACE_BUDGETS: SpaceBudgets = {
+  freshMs: 1_000,
+  restMs: 5_000,
+  patienceMs: 2_000,
+  lookMs: 500,
+  soonMs: 60_000,
+  troubleMs: 30_000,
+}
+
+/** Full is a disk with less room than this above the reserve, or than 1 % of it, whichever is less; until there is twice as much. */
+const NEARLY_NOTHING_BYTES = 16 * 1024 * 1024
+/** Blobs that did not fit, and are not told again. */
+const TOLD_AT_MOST = 1_000
 
 export type DiskSpaceDeps = {
   readonly disk: Disk
@@ -43,10 +60,10 @@ export class DiskSpace implements Space {
   #closed: StorageTrouble | undefined
   /** The disk failed: until it took a write again. */
   #failure: { readonly trouble: StorageTrouble; readonly restUntilMs: number; readonly hung: boolean } | undefined
-  /** There was no room for so much. */
-  #short: { readonly trouble: StorageTrouble; readonly wantedBytes: number; readonly untilMs: number } | undefined
+  /** Nearly nothing fits. */
+  #full: StorageTrouble | undefined
   /** Above the reserve, when it was looked at last, less what was written since; what is reserved is not taken off. */
-  #room: { bytes: number; readonly reserveBytes: number; readonly atMs: number } | undefined
+  #room: { bytes: number; readonly reserveBytes: number; readonly nearlyNothingBytes: number; readonly atMs: number } | undefined
   #reservedBytes = 0
   /** What was written while the disk is being looked at: it may not have counted that. */
   #writtenMeanwhile = 0
@@ -54,20 +71,38 @@ export class DiskSpace implements Space {
   #restMs: number
   #recoveredMs = Number.NEGATIVE_INFINITY
   #told: StorageTrouble['kind'] | undefined
+  /** Sizes of blobs that did not fit lately. */
+  readonly #misfits: Expiring<number, true>
+  #isStarted = false
+  readonly #stopping = new AbortController()
+  #watching: Promise<void> | undefined
 
   constructor(deps: DiskSpaceDeps) {
     this.#deps = deps
+    this.#misfits = new Expiring(deps.clock, TOLD_AT_MOST)
     this.#budgets = { ...SPACE_BUDGETS, ...deps.budgets }
     this.#restMs = this.#budgets.restMs
   }
 
   get trouble(): StorageTrouble | undefined {
-    return this.#closed ?? this.#failure?.trouble ?? this.#short?.trouble
+    return this.#closed ?? this.#failure?.trouble ?? this.#full
   }
 
   /** Why nothing may be written, whatever the disk says. */
   get closed(): StorageTrouble | undefined {
     return this.#closed
+  }
+
+  /** From now on it looks by itself whether trouble has ended, until it is stopped. */
+  start(): void {
+    this.#isStarted = true
+    this.#watch()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStarted = false
+    this.#stopping.abort(OVER)
+    await this.#watching
   }
 
   /** Nothing may be written from now on: the store is another's, or cannot be held. */
@@ -97,12 +132,13 @@ export class DiskSpace implements Space {
     if (this.#closed === undefined && !this.#isResting && !this.#isFresh) await this.#isLate(this.#lookPatiently(), this.#budgets.lookMs)
   }
 
-  async #take(bytes: number): Promise<boolean> {
+  /** @param allBytes with what the same blob has been promised before */
+  async #take(bytes: number, allBytes = bytes): Promise<boolean> {
     if (this.#closed !== undefined || this.#isResting) return false
     if (!this.#isFresh || bytes > this.#freeBytes) await this.#lookPatiently()
     if (this.#closed !== undefined || this.#failure !== undefined) return false
     if (bytes > this.#freeBytes) {
-      this.#refuse(bytes)
+      this.#refuse(allBytes)
       return false
     }
     this.#reservedBytes += bytes
@@ -111,6 +147,7 @@ export class DiskSpace implements Space {
 
   #reservation(bytes: number): Reservation {
     let left = bytes
+    let allBytes = bytes
     return {
       written: (count) => {
         const known = Math.min(count, left)
@@ -120,8 +157,9 @@ export class DiskSpace implements Space {
         this.#writtenMeanwhile += count
       },
       grow: async (more) => {
-        if (!(await this.#take(more))) return false
+        if (!(await this.#take(more, allBytes + more))) return false
         left += more
+        allBytes += more
         return true
       },
       release: () => {
@@ -170,7 +208,8 @@ export class DiskSpace implements Space {
       const { availableBytes, totalBytes } = await disk.room()
       const reserveBytes = Math.min(reserve.bytes, Math.floor((totalBytes * reserve.percent) / 100))
       const bytes = totalBytes === 0 ? Number.POSITIVE_INFINITY : availableBytes - reserveBytes - this.#writtenMeanwhile
-      this.#room = { bytes, reserveBytes, atMs: clock.monotonic() }
+      const nearlyNothingBytes = Math.min(NEARLY_NOTHING_BYTES, totalBytes / 100)
+      this.#room = { bytes, reserveBytes, nearlyNothingBytes, atMs: clock.monotonic() }
       if (this.#failure === before || this.#failure?.hung === true) this.#failure = undefined // another one came meanwhile, and counts
       this.#noteRoom()
     } catch (error) {
@@ -178,33 +217,41 @@ export class DiskSpace implements Space {
     }
   }
 
-  /** Whether there is room again for what there was none for; below the reserve there is none for anything. */
+  /** Whether there is room again, or none any more. */
   #noteRoom(): void {
-    const { clock } = this.#deps
-    const enough = this.#short !== undefined && this.#freeBytes >= this.#short.wantedBytes
-    if (enough || (this.#short !== undefined && clock.monotonic() >= this.#short.untilMs)) this.#short = undefined
-    if (this.#room !== undefined && this.#room.bytes <= 0 && this.#short === undefined) this.#refuse(1)
+    const { bytes = 0, nearlyNothingBytes = 0 } = this.#room ?? {}
+    if (this.#full !== undefined && this.#freeBytes >= 2 * nearlyNothingBytes) this.#full = undefined
+    if (this.#full === undefined && bytes < nearlyNothingBytes) this.#callFull()
     this.#tell()
   }
 
+  /** There is no room for so much. Where others fit, that concerns nobody else, and is told once in a while. */
   #refuse(bytes: number): void {
-    const { clock } = this.#deps
-    const { bytes: free = 0, reserveBytes = 0 } = this.#room ?? {}
-    const wantedBytes = Math.min(bytes, this.#short?.wantedBytes ?? bytes)
-    const found = `${Math.max(0, free + reserveBytes)} bytes are free, and ${reserveBytes} are kept in reserve (minFree)`
-    const why =
-      free <= 0
-        ? `the disk of the store is full: ${found}`
-        : `there is no room for ${bytes} more bytes: ${found}, and running downloads will take ${this.#reservedBytes}`
-    this.#short = { trouble: { kind: 'full', why }, wantedBytes, untilMs: clock.monotonic() + this.#budgets.shortMs }
-    this.#tell()
+    if (this.#freeBytes < (this.#room?.nearlyNothingBytes ?? 0)) {
+      this.#callFull()
+      this.#tell()
+      return
+    }
+    if (this.#full !== undefined || this.#misfits.get(bytes) !== undefined) return
+    this.#misfits.set(bytes, true, this.#budgets.soonMs)
+    this.#deps.log.warn(`a blob of ${sizeText(bytes)} does not fit and is streamed without being stored: ${this.#roomText()}`)
+  }
+
+  #callFull(): void {
+    this.#full = { kind: 'full', why: `the disk of the store is full: ${this.#roomText()}` }
+  }
+
+  #roomText(): string {
+    const { bytes = 0, reserveBytes = 0 } = this.#room ?? {}
+    const promised = this.#reservedBytes > 0 ? `; running downloads will take ${sizeText(this.#reservedBytes)}` : ''
+    return `${sizeText(Math.max(0, bytes + reserveBytes))} are free, and ${sizeText(reserveBytes)} are kept in reserve (minFree)${promised}`
   }
 
   /** @param hung it did not fail, but says nothing: what it says in the end counts */
   #fail(trouble: StorageTrouble, error?: unknown, hung = false): void {
-    const { restMs, shortMs } = this.#budgets
+    const { restMs, soonMs } = this.#budgets
     const now = this.#deps.clock.monotonic()
-    const again = this.#failure === undefined && now - this.#recoveredMs < shortMs
+    const again = this.#failure === undefined && now - this.#recoveredMs < soonMs
     if (this.#failure === undefined) this.#restMs = again ? Math.min(this.#restMs * 2, 12 * restMs) : restMs
     this.#failure = { trouble, restUntilMs: now + this.#restMs, hung }
     this.#tell(error)
@@ -214,6 +261,7 @@ export class DiskSpace implements Space {
   #tell(error?: unknown): void {
     const { clock, log, onRecovered } = this.#deps
     const { trouble } = this
+    this.#watch()
     if (trouble?.kind === this.#told) return
     this.#told = trouble?.kind
     if (trouble !== undefined) {
@@ -223,5 +271,19 @@ export class DiskSpace implements Space {
     this.#recoveredMs = clock.monotonic()
     log.info('the store takes new content again')
     onRecovered?.()
+  }
+
+  /** Begins to look by itself, where there is trouble. */
+  #watch(): void {
+    if (!this.#isStarted || this.trouble === undefined || this.#watching !== undefined) return
+    this.#watching = this.#untilWell().finally(() => {
+      this.#watching = undefined
+      this.#watch()
+    })
+  }
+
+  async #untilWell(): Promise<void> {
+    const { clock } = this.#deps
+    while (this.trouble !== undefined && (await clock.sleep(this.#budgets.troubleMs, this.#stopping.signal))) await this.look()
   }
 }

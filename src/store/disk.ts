@@ -1,6 +1,7 @@
 /** The disk that a directory lies on: how much room there is, and whether it takes a write. */
 import { constants } from 'node:fs'
 import { join } from 'node:path'
+import { removeFile } from './file.ts'
 import type { FileSystem } from './file-system.ts'
 
 export interface Disk {
@@ -27,7 +28,8 @@ export function diskOf(directory: string, files: FileSystem): Disk {
     },
     async tryToWrite() {
       const path = join(directory, PROBE)
-      const fd = await files.open(path, 'w', 0o600)
+      await removeFile(path, files) // what a process that was killed left, or a link, which is not to be followed
+      const fd = await files.open(path, 'wx', 0o600)
       try {
         const bytes = Buffer.alloc(PROBE_BYTES)
         for (let at = 0; at < PROBE_BYTES; ) at += await files.writev(fd, [bytes.subarray(at)], at)

@@ -35,6 +35,10 @@ export interface FileSystem {
 /** A named pipe that lies in the place of a file does not hold it up. */
 export const TO_READ = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK
 
+/** Also never what a link in its place points at: for files that are written to, or marked as verified. */
+export const OWN_TO_READ = TO_READ | fs.constants.O_NOFOLLOW
+export const OWN_TO_WRITE = fs.constants.O_RDWR | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW
+
 /** The real one. Not the promises of Node, whose files are objects that cost more than a descriptor. */
 export const systemFiles: FileSystem = {
   open: (path, flags, mode) =>

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { type FileSystem, systemFiles } from './file-system.ts'
 import type { Available, ReadBuffers } from './store.ts'
 
-const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO', 'ENXIO', 'ELOOP'])
+const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EIO', 'ENXIO', 'ELOOP', 'EISDIR'])
 
 /** Writes all of `chunks` at `position`, with as few system calls as the kernel allows. */
 export async function writeAll(fd: number, chunks: readonly Uint8Array[], position: number, files = systemFiles): Promise<void> {

@@ -1,6 +1,9 @@
 /**
  * Holding a store: at once where that is possible, and otherwise as soon as it is, as when another process that holds it ends, or its file system is
  * made writable. Until then the store is closed: nothing is written to it.
+ *
+ * Somebody may remove the lock under its holder, alone or with the whole store; then the store is free for anybody. So the holder looks whether its
+ * lock is still there, every now and then and before it writes. Where it is gone, and nobody was faster, the holder takes the store again.
  */
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
@@ -16,6 +19,15 @@ const RETRY_MS = 500
 /** A holder that says nothing holds the store all the same. */
 const ANSWER_MS = 1_000
 
+export type HoldBudgets = {
+  /** How often a holder that writes nothing looks whether its lock is still there. */
+  readonly keepMs: number
+  /** How long a holder that writes believes what it saw. Who takes over waits as long before writing: by then the last one has noticed. */
+  readonly believeMs: number
+}
+
+export const HOLD_BUDGETS: HoldBudgets = { keepMs: 2_000, believeMs: 100 }
+
 export type StoreHoldDeps = {
   readonly directory: string
   readonly self: LockHolder
@@ -28,16 +40,30 @@ export type StoreHoldDeps = {
   readonly tidy: () => Promise<void>
   readonly clock: Clock
   readonly log: Log
+  readonly budgets?: Partial<HoldBudgets>
 }
 
 export class StoreHold {
   readonly #deps: StoreHoldDeps
-  readonly #stopping = new AbortController()
+  readonly #budgets: HoldBudgets
+  #isStopping = false
+  /** Ends what `keep` sleeps. */
+  #pause = new AbortController()
   #lock: StoreLock | undefined
-  #waiting: Promise<unknown> = Promise.resolve()
+  #term = 0
+  /** When the lock was seen last. */
+  #seenMs = Number.NEGATIVE_INFINITY
+  #looking: Promise<void> | undefined
+  #keeping: Promise<void> = Promise.resolve()
 
   constructor(deps: StoreHoldDeps) {
     this.#deps = deps
+    this.#budgets = { ...HOLD_BUDGETS, ...deps.budgets }
+  }
+
+  /** Counts how often it was taken: in between, somebody else may have held the store. */
+  get term(): number {
+    return this.#term
   }
 
   /**
@@ -47,7 +73,10 @@ export class StoreHold {
    */
   async begin(): Promise<boolean> {
     const failure = await this.#try()
-    if (failure === undefined) return true
+    if (failure === undefined) {
+      await this.#tidy()
+      return true
+    }
     const trouble = troubleOf(failure.error)
     if (trouble === undefined || trouble.kind === 'failing' || !(await this.#deps.isStore())) throw failure.error
     this.#deps.space.close(trouble)
@@ -55,56 +84,107 @@ export class StoreHold {
   }
 
   /**
-   * Goes on trying until it is held or stopped. Never rejects.
-   * @param onHeld what is to be done before the store is opened
-   * @returns whether it is held
+   * After `begin`, until it is given up: sees to it that what is held stays held, and what is not is taken over as soon as that can be.
+   * @param onTaken what is to be done before a store that was another's is opened
    */
-  wait(onHeld: () => Promise<void>): Promise<boolean> {
-    const waiting = this.#wait(onHeld)
-    this.#waiting = waiting
-    return waiting
+  keep(onTaken: () => Promise<void>): void {
+    this.#keeping = this.#keep(onTaken)
   }
 
-  /** Stops waiting for it; what is held stays held. */
+  /**
+   * Before a write: looks whether what is held is still held, unless it has been seen just now. Otherwise takes it again, or closes the store. Never rejects.
+   * @returns undefined where there is nothing to wait for
+   */
+  assure(): Promise<void> | undefined {
+    if (this.#looking !== undefined) return this.#looking
+    if (this.#lock === undefined || this.#deps.clock.monotonic() - this.#seenMs < this.#budgets.believeMs) return undefined
+    return this.look()
+  }
+
+  /** As `assure`, however short ago it was seen. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** Waits and looks no more by itself; what is held stays held. */
   async giveUp(): Promise<void> {
-    this.#stopping.abort(OVER)
-    await this.#waiting
+    this.#isStopping = true
+    this.#pause.abort(OVER)
+    await this.#keeping
   }
 
   /** Lets go of it. */
   async release(): Promise<void> {
     await this.giveUp()
+    await this.#looking
     await this.#lock?.release()
+    this.#lock = undefined
   }
 
-  async #wait(onHeld: () => Promise<void>): Promise<boolean> {
-    const { space, clock, log } = this.#deps
-    while (await clock.sleep(RETRY_MS, this.#stopping.signal)) {
-      const failure = await this.#try()
-      if (failure !== undefined) {
-        space.close(troubleOf(failure.error) ?? { kind: 'failing', why: String(failure.error) })
-        continue
-      }
-      await onHeld().catch((error: unknown) => log.error('could not take over all that is in the store', { error }))
-      space.open()
-      return true
+  async #keep(onTaken: () => Promise<void>): Promise<void> {
+    while (!this.#isStopping) {
+      this.#pause = new AbortController()
+      await this.#deps.clock.sleep(this.#lock === undefined ? RETRY_MS : this.#budgets.keepMs, this.#pause.signal)
+      await this.#looking
+      if (this.#isStopping) return
+      if (this.#lock === undefined) await this.#takeOver(onTaken)
+      else await this.look()
     }
-    return false
+  }
+
+  async #takeOver(onTaken: () => Promise<void>): Promise<void> {
+    const { space, clock, log } = this.#deps
+    const failure = await this.#try()
+    if (failure !== undefined) return space.close(troubleAfter(failure.error))
+    if (!(await clock.sleep(this.#budgets.believeMs, this.#pause.signal))) return
+    await this.#tidy()
+    await onTaken().catch((error: unknown) => log.error('could not take over all that is in the store', { error }))
+    await this.look() // that may have taken its time
+    if (this.#lock !== undefined) space.open()
+  }
+
+  async #look(): Promise<void> {
+    const { space, clock, log } = this.#deps
+    const lock = this.#lock
+    const beganMs = clock.monotonic()
+    if (lock === undefined) return
+    if (await lock.isInPlace()) {
+      this.#seenMs = beganMs
+      return
+    }
+    this.#lock = undefined
+    await lock.release() // nobody answers any more behind a lock that was only moved or touched: it can be taken again, too
+    const failure = await this.#try()
+    if (failure === undefined)
+      return log.warn('the lock of the store was removed or replaced; nobody has taken the store, which is held again')
+    const { kind, why } = troubleAfter(failure.error)
+    space.close({ kind, why: `the lock of the store was removed or replaced, and ${why}` })
+    this.#pause.abort(OVER)
   }
 
   /** Undefined if it is held now. Looks before it locks: while another holds the store not even an attempt is to leave anything in it. */
   async #try(): Promise<{ readonly error: unknown } | undefined> {
-    const { directory, self, makeReady, tidy, clock, log } = this.#deps
+    const { directory, self, makeReady, clock } = this.#deps
     try {
       const holder = await this.#holder()
       if (holder !== undefined) throw new StoreLockedError(directory, holder === 'unknown' ? undefined : holder)
       await makeReady()
+      const beganMs = clock.monotonic()
       this.#lock = await StoreLock.acquire(directory, { self, waitMs: 0, clock, answerMs: ANSWER_MS })
+      this.#seenMs = beganMs
+      this.#term++
+      return undefined
     } catch (error) {
       return { error }
     }
+  }
+
+  async #tidy(): Promise<void> {
+    const { tidy, log } = this.#deps
     await tidy().catch((error: unknown) => log.warn('could not clear away what earlier processes left', { error }))
-    return undefined
   }
 
   async #holder(): Promise<LockHolder | 'unknown' | undefined> {
@@ -115,6 +195,11 @@ export class StoreHold {
       throw error
     }
   }
+}
+
+/** Where it was held before, or will be: whatever goes wrong is no reason to end. */
+function troubleAfter(error: unknown): StorageTrouble {
+  return troubleOf(error) ?? { kind: 'failing', why: String(error) }
 }
 
 function troubleOf(error: unknown): StorageTrouble | undefined {

@@ -88,6 +88,15 @@ export class StoreLock {
     }
   }
 
+  /** Whether `lock` is still its own socket: somebody may have removed it, and another process have taken the store. What cannot be looked at counts as there. */
+  async isInPlace(): Promise<boolean> {
+    try {
+      return (await identityAt(join(this.#directory, LOCK))) === this.#identity
+    } catch {
+      return true // the disk fails, which says nothing of the lock
+    }
+  }
+
   /**
    * Leaves a `lock` alone that is not its own: somebody must have removed that one by hand. Where it cannot be removed (the file system has become
    * read-only) it stays as a leftover, which whoever comes next succeeds.

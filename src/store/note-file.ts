@@ -1,9 +1,10 @@
 /** The file beside a spool file that holds its note: read once, written as things become known, removed before the spool file may be another one. */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type DirectorySync, replaceFile, writeFileAtomically } from './atomic-write.ts'
-import { isMissing, isUnreadable, removeFile } from './file.ts'
+import { isMissing, isUnreadable } from './file.ts'
+import { makeWay } from './quarantine.ts'
 import { RecordError } from './record.ts'
 import { readSmallFile } from './small-file.ts'
 import { encodeSpoolNote, type FullSpoolNote, MAX_NOTE_BYTES, parseSpoolNote, type SpoolNote } from './spool-note.ts'
@@ -86,8 +87,8 @@ export class NoteFile {
   /** Durably: a note that came back after a power loss could speak for another spool file. */
   async remove(): Promise<void> {
     if (!this.#mayBeThere) return
-    const { directory } = this.#deps
-    await removeFile(this.#path, directory.files)
+    const { directory, log } = this.#deps
+    await makeWay(dirname(directory.path), this.#path, log, directory.files)
     await directory.sync().catch((error: unknown) => {
       if (!isMissing(error)) throw error // somebody removed the directory with it
     })

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { dirname, join, relative } from 'node:path'
 import type { Log } from '../observe/log.ts'
-import { isMissing, makeDirectory, syncDirectory } from './file.ts'
+import { errorCode, isMissing, makeDirectory, removeFile, syncDirectory } from './file.ts'
 import { systemFiles } from './file-system.ts'
 
 const QUARANTINE = 'quarantine'
@@ -25,6 +25,32 @@ export async function moveToQuarantine(root: string, path: string, why: string, 
   log.error('damaged file moved to quarantine', { file: path, quarantine: target, why })
   for (const moved of [directory, dirname(path)]) await syncDirectory(moved, files)
   return true
+}
+
+/** Removes what lies in the place of a file; a directory, which may hold anything, is moved out of the way. @throws the system's error */
+export async function makeWay(root: string, path: string, log: Log, files = systemFiles): Promise<void> {
+  try {
+    await removeFile(path, files)
+  } catch (error) {
+    if (!isOfDirectory(error) || !(await files.stat(path)).isDirectory()) throw error
+    await moveToQuarantine(root, path, 'it is a directory', log, files)
+  }
+}
+
+/** Does `work`, which puts a file in place by renaming; makes way and tries again where there is a directory. */
+export async function inPlaceOf<T>(root: string, path: string, work: () => Promise<T>, log: Log, files = systemFiles): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (errorCode(error) !== 'EISDIR') throw error
+    await makeWay(root, path, log, files)
+    return work()
+  }
+}
+
+/** What Linux and what POSIX say of a directory that is to be removed as a file. */
+function isOfDirectory(error: unknown): boolean {
+  return ['EISDIR', 'EPERM'].includes(errorCode(error) ?? '')
 }
 
 /** What a file in quarantine was; undefined for a foreign one. */

@@ -3,7 +3,7 @@
  * leaves there is taken up by the next one of the same digest, also by another process, and after a power loss.
  */
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
@@ -12,8 +12,9 @@ import { BIG_SYNCS_AT_ONCE, DirectorySync } from './atomic-write.ts'
 import { errorCode, inDirectory, isMissing, isUnreadable, namesIn, removeFile } from './file.ts'
 import { isSealed } from './file-blob.ts'
 import { FileSpool, SPOOL_PACE, type SpoolPace } from './file-spool.ts'
-import { type FileStats, type FileSystem, systemFiles, TO_READ } from './file-system.ts'
+import { type FileStats, type FileSystem, OWN_TO_READ, OWN_TO_WRITE, systemFiles } from './file-system.ts'
 import { NoteFile } from './note-file.ts'
+import { makeWay } from './quarantine.ts'
 import type { FullSpoolNote, SpoolNote } from './spool-note.ts'
 import type { Available, BlobStore, ReadBuffers } from './store.ts'
 
@@ -167,7 +168,7 @@ export class SpoolDirectory {
 
   /** A file that was about to become a blob: whole and durable, whatever else is known of it, and maybe a blob already. It is not to be changed. */
   async #sealed(path: string, noted: FullSpoolNote | undefined): Promise<Left | undefined> {
-    return this.#opened(path, TO_READ, async (fd, { size, mode }) =>
+    return this.#opened(path, OWN_TO_READ, async (fd, { size, mode }) =>
       isSealed(mode)
         ? { fd, bytes: size, syncedBytes: size, isNamed: true, note: { sizeBytes: size, sources: noted?.sources ?? [] } }
         : undefined,
@@ -175,15 +176,11 @@ export class SpoolDirectory {
   }
 
   async #unfinished(path: string, noted: FullSpoolNote, boot: string): Promise<Left | undefined> {
-    return this.#opened(path, 'r+', (fd, { size }) => this.#asFarAsDurable(fd, size, noted, boot))
+    return this.#opened(path, OWN_TO_WRITE, (fd, { size }) => this.#asFarAsDurable(fd, size, noted, boot))
   }
 
   /** Closes the file again unless there is something left of it. */
-  async #opened(
-    path: string,
-    flags: string | number,
-    look: (fd: number, stats: FileStats) => Promise<Left | undefined>,
-  ): Promise<Left | undefined> {
+  async #opened(path: string, flags: number, look: (fd: number, stats: FileStats) => Promise<Left | undefined>): Promise<Left | undefined> {
     const fd = await this.#files.open(path, flags)
     let left: Left | undefined
     try {
@@ -213,7 +210,7 @@ export class SpoolDirectory {
     const create = () => this.#files.open(path, 'wx+', SPOOL_MODE)
     return inDirectory(this.path, create, this.#files).catch(async (error: unknown) => {
       if (errorCode(error) !== 'EEXIST') throw error
-      await removeFile(path, this.#files)
+      await makeWay(dirname(this.path), path, this.#deps.log, this.#files)
       return create()
     })
   }

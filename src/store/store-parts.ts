@@ -5,11 +5,12 @@ import type { Reserve } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { DirectoryStore } from './directory-store.ts'
-import { diskOf } from './disk.ts'
+import { type Disk, diskOf } from './disk.ts'
 import { DiskSpace, type SpaceBudgets } from './disk-space.ts'
+import { isMissing } from './file.ts'
 import { type FileSystem, systemFiles } from './file-system.ts'
 import { guardedFiles } from './guarded-files.ts'
-import { StoreHold } from './hold.ts'
+import { type HoldBudgets, StoreHold } from './hold.ts'
 import { type LockHolder, removeDeadSockets } from './lock.ts'
 import { SpoolDirectory } from './spool.ts'
 
@@ -22,7 +23,7 @@ export type StorePartsOptions = {
   readonly log: Log
   /** Called each time that the store takes writes again. */
   readonly onRecovered?: () => void
-  readonly budgets?: Partial<SpaceBudgets>
+  readonly budgets?: Partial<SpaceBudgets & HoldBudgets>
   readonly files?: FileSystem
 }
 
@@ -41,8 +42,10 @@ export function storeParts(options: StorePartsOptions): StoreParts {
   const { minFree, self, clock, log, files: unguarded = systemFiles } = options
   const path = resolve(options.imagePath)
   const { onRecovered = () => {}, budgets = {} } = options
-  const space = new DiskSpace({ disk: diskOf(path, unguarded), reserve: minFree, clock, log, onRecovered, budgets })
-  const files = guardedFiles(unguarded, () => space.closed?.why)
+  const disk = keptDisk(diskOf(path, unguarded), () => hold.look())
+  const space = new DiskSpace({ disk, reserve: minFree, clock, log, onRecovered, budgets })
+  const whyClosed = () => space.closed?.why
+  const files = guardedFiles(unguarded, { refusal: () => whyClosed() ?? hold.assure()?.then(whyClosed), term: () => hold.term })
   const hold = new StoreHold({
     directory: path,
     self,
@@ -57,10 +60,22 @@ export function storeParts(options: StorePartsOptions): StoreParts {
     },
     clock,
     log,
+    budgets,
   })
   const store = DirectoryStore.at(path, log, files)
   const spools = new SpoolDirectory(join(path, 'pulls'), { clock, log, files, bigSyncs: store.bigSyncs })
   return { path, store, spools, space, hold, files }
+}
+
+/** The directory of a store that somebody has removed is made again by its holder, who has lost the lock with it. */
+function keptDisk(disk: Disk, look: () => Promise<void>): Disk {
+  const kept = <T>(ask: () => Promise<T>): Promise<T> =>
+    ask().catch(async (error: unknown) => {
+      if (!isMissing(error)) throw error
+      await look()
+      return ask()
+    })
+  return { room: () => kept(() => disk.room()), tryToWrite: () => kept(() => disk.tryToWrite()) }
 }
 
 async function isReadable(directory: string, files: FileSystem): Promise<boolean> {

@@ -17,6 +17,8 @@ export type ReadBuffers = {
 /** A blob that is open for reading, from wherever: deleting it meanwhile does not disturb the reader. */
 export interface ReadableBlob {
   readonly sizeBytes: number
+  /** Aborts when a reader was too slow for what is kept nowhere: it will get no more, and may be stuck with what it has. */
+  readonly cut?: AbortSignal
   /** All of it, where that is in memory: there is no need to `read` then. */
   readonly whole?: Buffer
   /** The bytes from `start` up to `end` (exclusive), in chunks that are valid until the next one is asked for. */
@@ -88,6 +90,8 @@ export interface RecordStore {
   putRecord(record: ManifestRecord): Promise<void>
   /** Undefined where it is absent or damaged; a damaged one is quarantined. The bytes are checked against the digest. */
   getRecord(digest: Digest): Promise<ManifestRecord | undefined>
+  /** Whether something lies in its place, right or damaged: cheaper than `getRecord`. @throws the system's error where that cannot be told */
+  hasRecord(digest: Digest): Promise<boolean>
   deleteRecord(digest: Digest): Promise<void>
   /** All of them; damaged ones are quarantined and left out. The bytes are not hashed. */
   listRecords(): AsyncIterable<ListedRecord>
@@ -96,6 +100,8 @@ export interface RecordStore {
 export interface RefStore {
   putRef(ref: RefRecord): Promise<void>
   getRef(reference: string): Promise<RefRecord | undefined>
+  /** As `hasRecord`. */
+  hasRef(reference: string): Promise<boolean>
   deleteRef(reference: string): Promise<void>
   listRefs(): AsyncIterable<RefRecord>
 }

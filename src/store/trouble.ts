@@ -10,8 +10,8 @@ const KINDS: Readonly<Record<string, Pick<StorageTrouble, 'kind' | 'why'>>> = {
   EMFILE: { kind: 'failing', why: 'the process has too many files open: raise its limit' },
   ENFILE: { kind: 'failing', why: 'the machine has too many files open' },
 }
-/** Something was removed while it was in use: trouble of that one thing, and none of the disk's. */
-const MISSING: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR'])
+/** Something was removed while it was in use, or is no file: trouble of that one thing, and none of the disk's. */
+const OF_ONE_FILE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'])
 
 /**
  * What an error, or what caused it, says of the whole store.
@@ -23,6 +23,6 @@ export function storageTroubleOf(error: unknown): StorageTrouble | undefined {
   const known = code === undefined ? undefined : KINDS[code]
   if (known !== undefined) return known
   if (code !== undefined && syscall !== undefined)
-    return MISSING.has(code) ? undefined : { kind: 'failing', why: `the disk of the store fails (${code}): look at the system's log` }
+    return OF_ONE_FILE.has(code) ? undefined : { kind: 'failing', why: `the disk of the store fails (${code}): look at the system's log` }
   return storageTroubleOf(error.cause)
 }

@@ -1,5 +1,6 @@
 /** An HTTP answer whose body is still to come, and the two ways to get rid of the body: read it, or discard it. */
 import type { Readable } from 'node:stream'
+import { OVER } from '../async/over.ts'
 import type { ProxyServer } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from './error.ts'
@@ -23,13 +24,15 @@ const ERROR_BYTES = 64 * 1024
 export type ReadLimits = {
   readonly maxBytes: number
   readonly idleMs: number
+  /** For the whole body: else one that trickles holds its bytes and its connection for ever. */
+  readonly totalMs: number
   readonly clock: Clock
   readonly signal?: AbortSignal | undefined
 }
 
 /**
  * The whole body; destroyed if it is longer than `maxBytes`.
- * @throws UpstreamError 'corrupt' if it is, 'timeout' if nothing comes for `idleMs`; the signal's reason; what the body fails with
+ * @throws UpstreamError 'corrupt' if it is, 'timeout' if nothing comes for `idleMs` or it is not complete within `totalMs`; the signal's reason; what the body fails with
  */
 export async function readAll(answer: Answer, limits: ReadLimits): Promise<Buffer> {
   if (Number(answer.header('content-length') ?? 0) > limits.maxBytes) {
@@ -41,19 +44,22 @@ export async function readAll(answer: Answer, limits: ReadLimits): Promise<Buffe
   return bytes
 }
 
-/** The first 64 KiB of an error's body as text; empty where it cannot be read. Never rejects. */
-export async function readErrorText(answer: Answer, limits: Omit<ReadLimits, 'maxBytes'>): Promise<string> {
-  const bytes = await collect(answer.body, { ...limits, maxBytes: ERROR_BYTES }).catch(() => Buffer.alloc(0))
+/** The first 64 KiB of an error's body as text; empty where it cannot be read within `idleMs`. Never rejects. */
+export async function readErrorText(answer: Answer, limits: Omit<ReadLimits, 'maxBytes' | 'totalMs'>): Promise<string> {
+  const bytes = await collect(answer.body, { ...limits, maxBytes: ERROR_BYTES, totalMs: limits.idleMs }).catch(() => Buffer.alloc(0))
   return bytes.subarray(0, ERROR_BYTES).toString('utf8')
 }
 
 /** Reads a body that nobody needs, if it is short, so that its connection can be used again. Never rejects. */
-export async function discard(answer: Answer, limits: Omit<ReadLimits, 'maxBytes'>): Promise<void> {
+export async function discard(answer: Answer, limits: Omit<ReadLimits, 'maxBytes' | 'totalMs'>): Promise<void> {
   await readErrorText(answer, limits)
 }
 
 /** Stops behind the chunk that goes beyond `maxBytes`. */
-async function collect(body: Readable, { maxBytes, idleMs, clock, signal }: ReadLimits): Promise<Buffer> {
+async function collect(body: Readable, { maxBytes, idleMs, totalMs, clock, signal }: ReadLimits): Promise<Buffer> {
+  const over = new AbortController()
+  const tooSlow = (): Error => new UpstreamError('timeout', `the answer was not complete within ${totalMs} ms`)
+  void clock.sleep(totalMs, over.signal).then((slept) => slept && body.destroy(tooSlow()))
   const watch = new StallWatch(clock, idleMs, () => body.destroy(new UpstreamError('timeout', `no byte of the answer for ${idleMs} ms`)))
   const abort = (): void => void body.destroy(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
@@ -70,6 +76,7 @@ async function collect(body: Readable, { maxBytes, idleMs, clock, signal }: Read
     return Buffer.concat(chunks)
   } finally {
     watch.stop()
+    over.abort(OVER)
     signal?.removeEventListener('abort', abort)
   }
 }

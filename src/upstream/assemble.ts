@@ -48,7 +48,17 @@ export function assembleClient(
   const transport = new Transport({ rules, parts: shared, budgets, clock })
   const circuits = new Circuits(origin, { clock, log, random, budgets, onOpened: () => transport.retire() })
   const headers = { via: shared.via, 'user-agent': shared.userAgent }
-  const hops = new Hops({ registry: config, advice, transport, headers, clock, log, idleMs, silenceMs: budgets.silenceMs })
+  const hops = new Hops({
+    registry: config,
+    advice,
+    transport,
+    headers,
+    clock,
+    log,
+    idleMs,
+    bodyMs: pullTimeoutMs,
+    silenceMs: budgets.silenceMs,
+  })
   const realm = new Realm({ origin, hops, circuits, clock, timeoutMs: pullTimeoutMs, idleMs })
   const tokens = new Tokens(
     (url, question, form) => realm.ask(url, question, form),

@@ -26,6 +26,8 @@ export type Budgets = {
   readonly listPages: number
   /** Of a list, all pages together. */
   readonly listBytes: number
+  /** Of a list, all pages together: sorting a million tags would keep everybody waiting. */
+  readonly listEntries: number
 }
 
 export const DEFAULT_BUDGETS: Budgets = {
@@ -42,4 +44,5 @@ export const DEFAULT_BUDGETS: Budgets = {
   unconfigured: 256,
   listPages: 1000,
   listBytes: 8 * 1024 * 1024,
+  listEntries: 100_000,
 }

@@ -1,6 +1,7 @@
 /**
- * Decides whether one server is asked at all. Three failures in a row open its circuit: nobody asks it then but one probe at a time, in the
- * background, after waits that grow. Its word that it is asked too often (429) is a pause: nobody asks it while that runs.
+ * Decides whether one server is asked at all. Three failures in a row open its circuit (where the third is an error that it answered with, a probe has
+ * to fail as well): nobody asks it then but one probe at a time, in the background, after waits that grow. Its word that it is asked too often (429) is a
+ * pause: nobody asks it while that runs.
  */
 import { Changes } from '../async/changes.ts'
 import { withDeadline } from '../async/deadline.ts'
@@ -39,6 +40,8 @@ export type Pass = {
 
 const FAILURES_TO_OPEN = 3
 
+type Failed = Extract<Verdict, { health: 'failed' }>
+
 export class Circuit {
   readonly #options: CircuitOptions
   readonly #changes = new Changes()
@@ -60,6 +63,8 @@ export class Circuit {
   readonly #backoff: Backoff
   readonly #prober: Prober
   #probeAtMs = 0
+  /** An answered probe outweighs errors that requests are answered with until then. */
+  #trustedUntilMs = 0
   /** Since the last probe. */
   #isWanted = false
   #waiting = 0
@@ -165,7 +170,7 @@ export class Circuit {
     if (this.#stopped) return
     if (verdict.health === 'well') this.#recover()
     else if (verdict.health === 'pause') this.#pause(verdict.why, verdict.pauseMs, news)
-    else if (verdict.health === 'failed' && news === this.#news && !this.#isOpen) this.#fail(verdict.why)
+    else if (verdict.health === 'failed' && news === this.#news && !this.#isOpen) this.#fail(verdict)
   }
 
   #recover(): void {
@@ -176,6 +181,7 @@ export class Circuit {
       this.#close()
       this.#failures = 0
       this.#isCautious = false
+      this.#trustedUntilMs = 0
       this.#backoff.reset()
     }
   }
@@ -192,14 +198,28 @@ export class Circuit {
     this.#changes.ring()
   }
 
-  #fail(why: string): void {
+  #fail({ why, isDoubtful = false }: Failed): void {
     this.#note(why)
     this.#failures++
     this.#isShaky = true
-    this.#delayProbe()
-    if (this.#failures < FAILURES_TO_OPEN) return
+    if (this.#failures < FAILURES_TO_OPEN) this.#delayProbe()
+    else if (isDoubtful) this.#suspect()
+    else this.#open(why)
+  }
+
+  /** It answers, if only with errors, maybe to one client's odd names: a probe decides. Requests go on meanwhile. */
+  #suspect(): void {
+    this.#failures = FAILURES_TO_OPEN
+    this.#probeAtMs = this.#trustedUntilMs
+    this.#want()
+    this.#prober.reconsider()
+  }
+
+  #open(why: string): void {
+    this.#note(why)
     this.#isOpen = true
     this.#isWanted = true
+    this.#delayProbe()
     const { name, log, onOpened } = this.#options
     log.warn('upstream is down: it is not asked until it answers a probe', { upstream: name, failures: this.#failures, why })
     onOpened()
@@ -273,22 +293,24 @@ export class Circuit {
     if (this.#stopped || news !== this.#news) return
     log.debug('upstream probed', { upstream: name, ...verdict })
     if (verdict.health === 'pause') this.#pause(verdict.why, verdict.pauseMs, news)
-    else if (verdict.health === 'failed') this.#probeFailed(verdict.why)
+    else if (verdict.health === 'failed') this.#probeFailed({ ...verdict, isDoubtful: false })
     else this.#probeAnswered()
     this.#changes.ring()
   }
 
-  #probeFailed(why: string): void {
+  #probeFailed(failed: Failed): void {
     if (this.#isOpen) {
       this.#backoff.grow()
-      this.#note(why)
+      this.#note(failed.why)
       this.#delayProbe()
-    } else this.#fail(why)
+    } else if (this.#failures < FAILURES_TO_OPEN) this.#fail(failed)
+    else this.#open(failed.why)
   }
 
   /** Should requests fail all the same, the next wait is longer. */
   #probeAnswered(): void {
     this.#news++
+    this.#trustedUntilMs = this.#options.clock.monotonic() + this.#backoff.waitMs()
     this.#backoff.grow()
     this.#close()
   }

@@ -39,6 +39,8 @@ export type HopsOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly idleMs: number
+  /** For the body of an answer that is read whole. */
+  readonly bodyMs: number
   /** After which a request without an answer counts as failed. */
   readonly silenceMs: number
 }
@@ -118,9 +120,9 @@ export class Hops {
 
   /** The whole body of an answer. @throws UpstreamError, or the signal's reason */
   async read(answer: Answer, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    const { clock, idleMs } = this.#options
+    const { clock, idleMs, bodyMs } = this.#options
     try {
-      return await readAll(answer, { maxBytes, idleMs, clock, signal })
+      return await readAll(answer, { maxBytes, idleMs, totalMs: bodyMs, clock, signal })
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       throw this.#explain(error, { peer: 'other', url: answer.url }) // no advice: the connection stood

@@ -1,9 +1,14 @@
 /** Lists that come in pages: read to their end, within bounds (distribution-spec "Listing Tags", "Listing Referrers"). */
+import { setImmediate } from 'node:timers/promises'
+import type { Limiter } from '../async/limiter.ts'
 import { isTooDeep } from '../oci/manifest.ts'
 import type { Answer } from './answer.ts'
 import type { Budgets } from './budgets.ts'
 import { UpstreamError } from './error.ts'
 import { nextLink } from './link.ts'
+
+/** Takes a millisecond and more to parse. */
+const BIG_PAGE_BYTES = 256 * 1024
 
 /** Asks for one page. @returns undefined if there is no such list */
 export type AskPage = (path: string, maxBytes: number) => Promise<{ readonly answer: Answer; readonly body: Buffer } | undefined>
@@ -11,9 +16,16 @@ export type AskPage = (path: string, maxBytes: number) => Promise<{ readonly ans
 /**
  * All entries of a list, in order; undefined if the first page says that there is none.
  * @param path of the list, behind `/v2/`. @param key of the array in a page
- * @throws UpstreamError 'corrupt' for a page that is none, 'failed' for a list without end or a link that leads elsewhere
+ * @param parsing of one at a time: big pages that come together keep nobody else waiting for longer than one does
+ * @throws UpstreamError 'corrupt' for a page that is none, 'failed' for a list that is too long or a link that leads elsewhere
  */
-export async function readPages(path: string, key: string, budgets: Budgets, ask: AskPage): Promise<unknown[] | undefined> {
+export async function readPages(
+  path: string,
+  key: string,
+  budgets: Budgets,
+  parsing: Limiter,
+  ask: AskPage,
+): Promise<unknown[] | undefined> {
   const entries: unknown[] = []
   let bytesLeft = budgets.listBytes
   let next: string | undefined = path
@@ -21,7 +33,10 @@ export async function readPages(path: string, key: string, budgets: Budgets, ask
     if (pages === budgets.listPages) throw new UpstreamError('failed', `the list has more than ${pages} pages`)
     const page = await ask(next, bytesLeft)
     if (page === undefined) return pages === 0 ? undefined : entries
-    for (const entry of entriesOf(page.body, key)) entries.push(entry)
+    const found = await inTurn(page.body, parsing, () => entriesOf(page.body, key))
+    if (entries.length + found.length > budgets.listEntries)
+      throw new UpstreamError('failed', `the list has more than ${budgets.listEntries} entries`)
+    for (const entry of found) entries.push(entry)
     bytesLeft -= page.body.length
     next = nextPage(page.answer, path)
   }
@@ -37,6 +52,11 @@ function nextPage(answer: Answer, path: string): string | undefined {
     throw new UpstreamError('failed', `the next page of the list is not at ${path}`)
   }
   return `${path}${url.search}`
+}
+
+/** Others have their turn before each big page. */
+function inTurn<T>(body: Buffer, parsing: Limiter, parse: () => T): T | Promise<T> {
+  return body.length < BIG_PAGE_BYTES ? parse() : parsing.run(() => setImmediate().then(parse))
 }
 
 /** `null` stands for an empty list (Go's JSON). */

@@ -2,6 +2,8 @@
 
 import { Readable } from 'node:stream'
 import { withDeadline } from '../async/deadline.ts'
+import { Limiter } from '../async/limiter.ts'
+import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts'
@@ -50,12 +52,15 @@ type Question = {
   readonly bulk?: boolean
   /** Statuses that are answers; any other is an error. */
   readonly accept?: readonly number[]
+  /** Who gives it up may have been in a hurry, or it takes long by nature: that says nothing of the registry. */
+  readonly mayTakeLong?: boolean
   readonly signal: AbortSignal | undefined
 }
 
 export class RegistryClient implements Upstream {
   readonly registry: Registry
   readonly #options: RegistryClientOptions
+  readonly #parsing = new Limiter(1)
 
   constructor(options: RegistryClientOptions) {
     this.registry = options.registry
@@ -63,7 +68,7 @@ export class RegistryClient implements Upstream {
   }
 
   getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest> {
-    return this.#ask(manifestQuestion(repository, target, signal), async (answer) => ({
+    return this.#ask({ ...manifestQuestion(repository, target, signal), mayTakeLong: true }, async (answer) => ({
       bytes: await this.#options.hops.read(answer, MAX_MANIFEST_BYTES, signal),
       contentType: answer.header('content-type'),
       digest: digestHeader(answer),
@@ -81,7 +86,7 @@ export class RegistryClient implements Upstream {
 
   openBlob(repository: Repository, digest: Digest, offset: number, signal?: AbortSignal): Promise<UpstreamBlob> {
     const partial = offset === 0 ? {} : { headers: { range: `bytes=${offset}-` }, accept: [200, 206, 416] }
-    return this.#ask({ accept: [200, 206], ...blobQuestion(repository, digest, signal), ...partial }, async (answer) => {
+    return this.#ask({ accept: [200, 206], ...blobQuestion(repository, digest, signal), ...partial, mayTakeLong: true }, async (answer) => {
       if (answer.status === 416) return this.#nothingFrom(offset, answer)
       const place = placeOf(answer, offset)
       if (place === undefined) throw dropped(answer, `it answered with '${answer.header('content-range')}' for the bytes from ${offset} on`)
@@ -102,8 +107,8 @@ export class RegistryClient implements Upstream {
   }
 
   async listTags(repository: Repository, signal?: AbortSignal): Promise<string[]> {
-    const pages = readPages(`${repository}/tags/list`, 'tags', this.#options.budgets, (path, maxBytes) => {
-      return this.#askPage({ what: `the tags of ${repository}`, repository, path, signal }, maxBytes)
+    const pages = readPages(`${repository}/tags/list`, 'tags', this.#options.budgets, this.#parsing, (path, maxBytes) => {
+      return this.#askPage({ what: `the tags of ${repository}`, repository, path, mayTakeLong: true, signal }, maxBytes)
     })
     return ((await pages) ?? []).filter((tag) => typeof tag === 'string')
   }
@@ -111,8 +116,8 @@ export class RegistryClient implements Upstream {
   listReferrers(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<unknown[] | undefined> {
     const what = `the referrers of ${repository}@${digest}`
     const accept = [200, 404]
-    return readPages(`${repository}/referrers/${digest}`, 'manifests', this.#options.budgets, (path, maxBytes) => {
-      return this.#askPage({ what, repository, path, headers: { accept: OCI_INDEX }, accept, signal }, maxBytes)
+    return readPages(`${repository}/referrers/${digest}`, 'manifests', this.#options.budgets, this.#parsing, (path, maxBytes) => {
+      return this.#askPage({ what, repository, path, headers: { accept: OCI_INDEX }, accept, mayTakeLong: true, signal }, maxBytes)
     })
   }
 
@@ -165,7 +170,8 @@ export class RegistryClient implements Upstream {
       refuseEncoding(asked.answer)
       return await use(asked.answer)
     } catch (error) {
-      if (signal?.aborted || !(error instanceof UpstreamError)) throw error
+      if (signal?.aborted) throw signal.reason
+      if (!(error instanceof UpstreamError)) throw error
       throw this.#explain(what, error)
     }
   }
@@ -176,12 +182,29 @@ export class RegistryClient implements Upstream {
     return new UpstreamError(kind, `cannot get ${what} from ${this.registry}: ${message}`, details)
   }
 
-  #headers({ what, repository, path, method = 'GET', headers = {}, bulk = false, signal }: Question): Promise<Asked> {
+  async #headers({
+    what,
+    repository,
+    path,
+    method = 'GET',
+    headers = {},
+    bulk = false,
+    mayTakeLong = false,
+    signal,
+  }: Question): Promise<Asked> {
     const { clock, origin, pullTimeoutMs, requester } = this.#options
     const bodyError = (error: UpstreamError): UpstreamError => (bulk ? this.#explain(what, error) : error)
     const ask: Ask = { repository, url: new URL(`/v2/${path}`, origin), method, headers, bulk, bodyError }
     const timeoutError = (): UpstreamError => new UpstreamError('timeout', `${origin.origin} did not answer within ${pullTimeoutMs} ms`)
-    return withDeadline({ clock, ms: pullTimeoutMs, signal, timeoutError }, (bounded) => requester.ask(ask, bounded))
+    signal?.throwIfAborted()
+    const ended = new AbortController()
+    const end = (): void => ended.abort(mayTakeLong ? OVER : signal?.reason)
+    signal?.addEventListener('abort', end, { once: true })
+    try {
+      return await withDeadline({ clock, ms: pullTimeoutMs, signal: ended.signal, timeoutError }, (bounded) => requester.ask(ask, bounded))
+    } finally {
+      signal?.removeEventListener('abort', end)
+    }
   }
 
   #refusal({ answer, note, challenges }: Asked, signal: AbortSignal | undefined): Promise<UpstreamError> {

@@ -24,7 +24,10 @@ export type GivenUp = (realm: URL, reason: unknown) => void
 
 type Entry = { readonly token: string; readonly usableUntilMs: number }
 
-const MAX_TOKENS = 1024
+/** Of one token: real ones have a few thousand. More goes into no header. */
+const MAX_TOKEN_LENGTH = 64 * 1024
+/** Of all tokens with what they are known by. */
+const MAX_CHARACTERS = 4 * 1024 * 1024
 const DEFAULT_LIFE_S = 60
 const EARLY_MS = 10_000
 
@@ -32,7 +35,7 @@ export class Tokens {
   readonly #ask: AskRealm
   readonly #onGivenUp: GivenUp
   readonly #clock: Clock
-  readonly #entries = new Lru<string, Entry>({ capacity: MAX_TOKENS })
+  readonly #entries = new Lru<string, Entry>({ capacity: MAX_CHARACTERS })
   readonly #requests = new SingleFlight<Entry>()
 
   constructor(ask: AskRealm, clock: Clock, onGivenUp: GivenUp = () => {}) {
@@ -66,7 +69,7 @@ export class Tokens {
     const form = refreshForm(question)
     const body = await this.#ask(form === undefined ? tokenUrl(question) : question.realm, question, form)
     const entry = this.#read(body, question.realm)
-    this.#entries.set(key, entry)
+    this.#entries.set(key, entry, key.length + entry.token.length)
     return entry
   }
 
@@ -111,6 +114,9 @@ function parseToken(body: Buffer, realm: URL): { token: string; seconds: number 
   }
   const token = [answer?.token, answer?.access_token].find((value) => typeof value === 'string' && /^[\x21-\x7e]+$/.test(value))
   if (token === undefined) throw new UpstreamError('failed', `its token realm ${realm.origin} answered without a token`)
+  if ((token as string).length > MAX_TOKEN_LENGTH) {
+    throw new UpstreamError('failed', `its token realm ${realm.origin} answered with a token of more than ${MAX_TOKEN_LENGTH} characters`)
+  }
   const seconds = Number(answer?.expires_in ?? DEFAULT_LIFE_S)
   return { token: token as string, seconds: seconds > 0 ? seconds : DEFAULT_LIFE_S }
 }

@@ -166,6 +166,20 @@ test('What refers to a digest is known as long as it is there', () => {
   assert.deepEqual([...catalog.referrersOf(A)], [])
 })
 
+test('Annotations of more than 8 KiB are not kept in memory', () => {
+  const catalog = new Catalog()
+  const subject = { mediaType: OCI_MANIFEST, digest: A, size: 1 }
+  const kept = (annotations: Record<string, string>) => {
+    const { digest } = add(catalog, imageRecord([], { subject, annotations }))
+    return catalog.manifest(digest)?.annotations
+  }
+  const most = { a: 'x'.repeat(8192 - '{"a":""}'.length) }
+  assert.deepEqual(kept(most), most)
+  assert.equal(kept({ a: `${most.a}x` }), undefined)
+  assert.equal(kept({ a: 'é'.repeat(4096) }), undefined, 'bytes count, not characters')
+  assert.equal([...catalog.referrersOf(A)].length, 3, 'they are referrers all the same')
+})
+
 test('What manifests of another registry say of a size counts for nothing', () => {
   const catalog = new Catalog()
   add(catalog, imageRecord([[A, 7]], {}, 'evil.example/x/y:1'))

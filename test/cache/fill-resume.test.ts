@@ -330,3 +330,49 @@ cacheTest('What the configuration closes keeps nothing else from being downloade
   const digest = ground.hub().content.addBlob(BIG)
   assert.ok((await readAll(await ask(ground, digest).ready)).equals(BIG))
 })
+
+cacheTest(
+  'Downloads that hardly come take no place from others, and none of the disk but what they wrote and a step',
+  async (ground) => {
+    const tap = new Tap()
+    ground.hub().always('openBlob', { tap })
+    const trickling = [0, 1].map((n) => ground.hub().content.addBlob(bytes(`trickling ${n}`, 100 * MIB)))
+    const readers = await Promise.all(trickling.map(async (digest) => new Reader(await ask(ground, digest).ready)))
+    assert.equal(ground.space.reservedBytes, 200 * MIB)
+    const digest = ground.hub('ghcr.io').content.addBlob(BIG)
+    const { ready } = ask(ground, digest, source('ghcr.io'))
+    await settle()
+    assert.ok(!(await isSettled(ready)), 'all places are taken at first')
+    await ground.clock.advance(10_000)
+    assert.ok((await readAll(await ready)).equals(BIG))
+    assert.ok(ground.space.reservedBytes <= 2 * 16 * MIB)
+    await ground.fills.stop()
+    for (const { done } of readers) await assert.rejects(done)
+  },
+  { budgets: { fillsAtOnce: 2 } },
+)
+
+cacheTest(
+  'A download that hardly comes and that nobody waits for ends when its place is needed, and is continued later',
+  async (ground) => {
+    const tap = new Tap()
+    ground.hub().plan('openBlob', { tap })
+    const slow = ground.hub().content.addBlob(BIG)
+    const gone = new Reader(await ask(ground, slow).ready)
+    tap.allow(2 * MIB)
+    await until(() => gone.received === 2 * MIB, 'two MiB have come')
+    const leaving = gone.done.catch(() => {})
+    gone.leave()
+    tap.allow(1)
+    await settle()
+    await ground.clock.advance(10_000)
+    await ground.clock.advance(10_000)
+    const digest = ground.hub('ghcr.io').content.addBlob(bytes('needs a place', 100 * KIB))
+    await readAll(await ask(ground, digest, source('ghcr.io')).ready)
+    await leaving
+    await over(ground, slow)
+    assert.ok((await readAll(await ask(ground, slow).ready)).equals(BIG))
+    assert.ok((offsets(ground).at(-1) ?? 0) >= 2 * MIB)
+  },
+  { budgets: { fillsInAll: 1 } },
+)

@@ -200,3 +200,38 @@ cacheTest('A blob whose length is told by its registry only needs no more room t
   assert.ok((await readAll(await ask(ground, digest).ready)).equals(BIG))
   await ground.stored(digest)
 })
+
+cacheTest(
+  'A blob whose length becomes known in the middle, and for which there is no room then, is right at every byte',
+  async (ground) => {
+    const tap = new Tap()
+    ground.space.freeBytes = 7 * MIB + 16 * MIB
+    const content = bytes('length told late', 40 * MIB)
+    const digest = ground.hub().content.addBlob(content)
+    ground.hub().plan('openBlob', { sizeBytes: null, tap, cutAfter: 6 * MIB })
+    const { fill, ready } = ask(ground, digest)
+    tap.allow(6 * MIB)
+    await settle()
+    await ground.clock.advance(300)
+    const whole = new Reader(await ready)
+    const early = new Reader(await ask(ground, digest).ready, false, 0, 500_000)
+    assert.ok((await early.done).equals(content.subarray(0, 500_000)))
+    assert.ok((await whole.done).equals(content))
+    assert.equal(fill.failure, undefined)
+    assert.deepEqual(await ground.files('blobs'), [])
+  },
+)
+
+cacheTest('A reader that stands still is told that it is cut, and the download ends when nobody else reads it', async (ground) => {
+  ground.space.freeBytes = 0
+  const digest = ground.hub().content.addBlob(BIG)
+  const blob = await ask(ground, digest).ready
+  const stuck = new Reader(blob, true)
+  await until(() => stuck.received > 0, 'it has its first bytes')
+  await settle()
+  await ground.clock.advance(10_000)
+  assert.equal(blob.cut?.aborted, true)
+  stuck.leave()
+  await stuck.done
+  await over(ground, digest)
+})

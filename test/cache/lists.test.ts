@@ -35,6 +35,27 @@ cacheTest('Tags come from the upstream, sorted, each once', async (ground) => {
   assert.deepEqual(await lists.tags(registry, repository, ANY), { tags: ['10', '9', 'Z', 'a', 'b'], status: MISS })
 })
 
+cacheTest('What no client could ask for is left out of the tags', async (ground) => {
+  const { lists } = await ground.start()
+  for (const tag of ['good', 'no good', '', '-', 'x'.repeat(129)]) ground.hub().content.addImage('some/app', tag)
+  assert.deepEqual((await lists.tags(registry, repository, ANY)).tags, ['good'])
+})
+
+cacheTest('Those who want the same tags at the same time share one list', async (ground) => {
+  const { lists } = await ground.start()
+  ground.hub().content.addImage('some/app', '1')
+  ground.hub().content.addImage('other/app', '2')
+  const other = source('quay.io', 'other/app').repository
+  const asked = [repository, other, repository].map((name) => lists.tags(registry, name, ANY))
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ tags }) => tags),
+    [['1'], ['2'], ['1']],
+  )
+  assert.equal(ground.hub().callsOf('listTags').length, 2)
+  await lists.tags(registry, repository, ANY)
+  assert.equal(ground.hub().callsOf('listTags').length, 3, 'who asks later is told what is so then')
+})
+
 for (const kind of ['notFound', 'denied', 'limited', 'unreachable', 'failed'] as const) {
   cacheTest(`Tags of an upstream that fails (${kind}) are those that are cached`, async (ground) => {
     const { lists, manifests } = await ground.start()

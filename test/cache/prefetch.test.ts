@@ -2,10 +2,15 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Cache } from '../../src/cache/cache.ts'
-import { type Digest, digestFileName } from '../../src/oci/digest.ts'
+import { Prefetch } from '../../src/cache/prefetch.ts'
+import { SmallBlobs } from '../../src/cache/small-blobs.ts'
+import type { Source } from '../../src/cache/sources.ts'
+import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
+import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Gate, NEVER } from '../support/scripted-upstream.ts'
-import { ANY, bytes, cacheTest, type Ground, isKind, later, overriding, Reader, ref, settle, source, until } from './support.ts'
+import { ANY, bytes, cacheTest, type Ground, isKind, KIB, later, overriding, Reader, ref, settle, source, until } from './support.ts'
 
 const ON = { settings: { prefetch: true } }
 const LAYERS = [bytes('one', 300_000), bytes('two', 5000), Buffer.alloc(0)]
@@ -217,6 +222,49 @@ cacheTest(
   { ...ON, budgets: { fillsAtOnce: 1 } },
 )
 
+cacheTest(
+  'What there was no room for is completed as soon as the store takes content again, without being asked for',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: LAYERS.slice(0, 2) })
+    ground.space.freeBytes = 0
+    await pull(cache)
+    await until(() => blobCalls(ground).length > 0, 'it is being completed')
+    await settle()
+    assert.deepEqual(await ground.files('blobs'), [])
+    ground.space.freeBytes = Number.POSITIVE_INFINITY
+    cache.storeAgain()
+    await assertComplete(ground, [config, ...layers])
+  },
+  ON,
+)
+
+cacheTest(
+  'A small layer for which there was no room, and that memory has lost meanwhile, is fetched again when there is',
+  async (ground) => {
+    const cache = await ground.start()
+    const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: [bytes('small', 5000)] })
+    ground.space.freeBytes = 0
+    await pull(cache)
+    const inMemory = () => [config, ...layers].filter((digest) => cache.blobs.atHand(digest, source()) !== undefined).length
+    await until(() => inMemory() === 2, 'all of it is in memory')
+    await ground.clock.advance(1000)
+    await pull(cache)
+    await settle()
+    const others: Digest[] = []
+    for (let i = 0; i < 140; i++) {
+      const other = bytes(`other ${i}`, 64 * KIB)
+      others.push(await ground.directory.putBlob(digestOf(other), other).then(() => digestOf(other)))
+      ;(await cache.blobs.open(digestOf(other), source(), ANY)).blob.close()
+    }
+    assert.equal(inMemory(), 0)
+    ground.space.freeBytes = Number.POSITIVE_INFINITY
+    cache.storeAgain()
+    await assertComplete(ground, [config, ...layers, ...others])
+  },
+  ON,
+)
+
 for (const settings of [{ prefetch: false }, { prefetch: true, airGapped: true }]) {
   cacheTest(
     `Nothing is completed with ${JSON.stringify(settings)}`,
@@ -229,6 +277,83 @@ for (const settings of [{ prefetch: false }, { prefetch: true, airGapped: true }
     { settings },
   )
 }
+
+/** What completes images on the ground itself, whose catalog and fills a test can look into. */
+function prefetchOn(ground: Ground): Prefetch {
+  const { catalog, store, fills, clock, log } = ground
+  return new Prefetch({ catalog, store, fills, smallBlobs: new SmallBlobs(), clock, log, completeWithinMs: 7 * DAY_MS })
+}
+
+/** An image of small layers, known to the ground's catalog. */
+function knownImage(ground: Ground, name: string, layerCount: number, from: Source = source()) {
+  const layers = Array.from({ length: layerCount }, (_, i) => bytes(`${name} ${i}`, 100))
+  const image = ground.hub(from.registry).content.addImage(from.repository, undefined, { layers, config: { name } })
+  const supplied = { ...from, imageUrl: `${from.registry}/${from.repository}@${image.digest}`, createdMs: ground.clock.now(), pulledMs: 0 }
+  const record = { digest: image.digest, mediaType: OCI_MANIFEST, bytes: image.bytes, ...supplied }
+  return {
+    ...image,
+    all: [image.config, ...image.layers],
+    entry: ground.catalog.addManifest(record, parseManifest(image.bytes, OCI_MANIFEST)),
+  }
+}
+
+async function assertAllStored(ground: Ground, images: readonly { readonly all: readonly Digest[] }[]): Promise<void> {
+  const expected = images.flatMap(({ all }) => all.map(digestFileName)).sort()
+  const stored = async () => (await ground.files('blobs')).filter((name) => !name.startsWith('.')) // what is being written has a dot
+  await until(async () => (await stored()).length >= expected.length, 'all is stored')
+  assert.deepEqual(await stored(), expected)
+}
+
+for (const how of ['asked for', 'left by a restart'] as const) {
+  cacheTest(`Images of hundreds of layers (${how}) have a few downloads queued at a time, and are completed in the end`, async (ground) => {
+    const gate = new Gate()
+    const names = ['quay.io', 'ghcr.io', 'a.example', 'b.example', 'c.example', 'd.example', 'e.example', 'f.example']
+    for (const name of names) ground.hub(name).always('openBlob', { after: gate.opened })
+    const images = names.flatMap((name) => [0, 1].map((i) => knownImage(ground, `${name} ${i}`, 70, source(name))))
+    const prefetch = prefetchOn(ground)
+    if (how === 'asked for') for (const { entry } of images) prefetch.complete(entry)
+    else prefetch.resume()
+    await until(() => ground.fills.queuedInBackground() >= 64, 'downloads are queued')
+    await settle()
+    assert.ok(ground.fills.queuedInBackground() < 64 + 4, `${ground.fills.queuedInBackground()} are queued`)
+    for (const { registry } of names.map((name) => source(name))) assert.ok(ground.fills.queuedInBackground(registry) < 16 + 4)
+    gate.open()
+    await assertAllStored(ground, images)
+    await prefetch.stop()
+  })
+}
+
+cacheTest('An image that a client asks for does not wait for those that a restart left incomplete', async (ground) => {
+  const gate = new Gate()
+  ground.hub().plan('openBlob', ...Array.from({ length: 6 }, () => ({ after: gate.opened })))
+  const left = Array.from({ length: 10 }, (_, i) => knownImage(ground, `left ${i}`, 40))
+  const prefetch = prefetchOn(ground)
+  prefetch.resume()
+  await until(() => blobCalls(ground).length === 6, 'some are being fetched')
+  const wanted = knownImage(ground, 'wanted', 5)
+  prefetch.complete(wanted.entry)
+  gate.open()
+  await assertAllStored(ground, [...left, wanted])
+  const order = wanted.all.map((digest) => blobCalls(ground).indexOf(digest))
+  assert.ok(Math.max(...order) < 100, `it is asked for as ${order} of ${blobCalls(ground).length}`)
+  await prefetch.stop()
+})
+
+cacheTest('Images of registries that are in trouble do not keep those of others from being completed', async (ground) => {
+  const names = Array.from({ length: 8 }, (_, i) => `r${i}.example`)
+  for (const name of names) ground.hub(name).state = { state: 'down' }
+  const stuck = names.map((name) => knownImage(ground, name, 40, source(name)))
+  const prefetch = prefetchOn(ground)
+  prefetch.resume()
+  await settle()
+  const good = knownImage(ground, 'good', 40)
+  prefetch.complete(good.entry)
+  await assertAllStored(ground, [good])
+  assert.equal(ground.hub('r0.example').calls.length, 0)
+  for (const name of names) ground.hub(name).state = { state: 'well' }
+  await assertAllStored(ground, [good, ...stuck])
+  await prefetch.stop()
+})
 
 /** Counts how many blobs are being opened at once. */
 const opening = { now: 0, most: 0 }

@@ -1,12 +1,80 @@
 /** Manifests of private registries: never without the registry's word, whoever asks under whatever name; layers as everybody's. */
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
 import { HIT, MISS } from '../../src/cache/answer.ts'
 import type { Cache } from '../../src/cache/cache.ts'
+import { privateSpellings } from '../../src/cache/private-registries.ts'
+import type { RegistryConfig } from '../../src/config/config.ts'
 import { OciError } from '../../src/oci/error.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
 import type { UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { Gate, NEVER } from '../support/scripted-upstream.ts'
 import { ANY, bytes, CACHED, cacheTest, type Ground, isKind, later, readAll, ref, settle, source, until } from './support.ts'
+
+/** What the settings say of a registry and its aliases. */
+function entry(name: string, aliases: readonly string[] = []): RegistryConfig {
+  return {
+    name: parseRegistry(name),
+    aliases: aliases.map(parseRegistry),
+    scheme: 'http',
+    address: '127.0.0.1:1',
+    tls: { insecureSkipVerify: false },
+  }
+}
+
+const SPELLED: readonly (readonly [string, readonly RegistryConfig[], readonly string[], readonly string[]])[] = [
+  ['corp.example', [], ['corp.example', 'corp.example:443', 'corp.example:80'], ['corp.example:5000', 'orp.example', 'a.corp.example']],
+  [
+    'corp.example',
+    [entry('corp.example', ['corp.local', 'corp.example:8443'])],
+    ['corp.example', 'corp.example:443', 'corp.local', 'corp.local:443', 'corp.example:8443'],
+    ['corp.local:8443'],
+  ],
+  ['corp.example:443', [entry('corp.example', ['corp.local'])], ['corp.example', 'corp.local'], ['other.example']],
+  ['corp.example', [entry('corp.example:443')], ['corp.example', 'corp.example:443'], ['other.example']],
+  ['corp.local', [entry('corp.example', ['corp.local'])], ['corp.example:443'], ['other.example']],
+  ['corp.example', [entry('corp.example'), entry('corp.example:443')], ['corp.example'], ['corp.example:443']],
+  ['corp.example:443', [entry('corp.example'), entry('corp.example:443')], ['corp.example:443'], ['corp.example']],
+  ['docker.io', [], ['docker.io', 'docker.io:443', 'registry-1.docker.io:443'], ['docker.io:5000']],
+  ['corp.example', [entry('other.example', ['other.local'])], ['corp.example'], ['other.example', 'other.local']],
+]
+for (const [name, registries, within, without] of SPELLED) {
+  const among = registries.map((known) => [known.name, ...known.aliases].join('=')).join(', ')
+  test(`The private registry ${name}, where the entries are [${among}], is ${within.join(', ')}; not ${without.join(', ')}`, () => {
+    const spellings = privateSpellings([parseRegistry(name)], registries)
+    for (const each of within) assert.ok(spellings.has(parseRegistry(each)), each)
+    for (const each of without) assert.ok(!spellings.has(parseRegistry(each)), each)
+  })
+}
+
+const CORP = {
+  settings: { privateRegistries: [parseRegistry('corp.example')], registries: [entry('corp.example', ['corp.local'])] },
+}
+for (const spelling of ['corp.example', 'CORP.example', 'corp.local', 'corp.example:443', 'corp.local:443']) {
+  cacheTest(
+    `What an older store has of a private registry as ${spelling} is told to nobody without its consent`,
+    async (ground) => {
+      const { digest, bytes: manifest } = ground.hub('corp.example').content.addImage('team/app', '1')
+      const record = { type: 3, digest: digest.slice(7), imageUrl: `${spelling}/team/app:1`, bytes: manifest.toString('base64') }
+      await writeFile(join(ground.path, 'img', digest.slice(7)), JSON.stringify(record))
+      const { manifests } = await ground.start()
+      const byDigest = ref(`corp.example/team/app@${digest}`)
+      for (const reference of [ref(`other.example/team/app@${digest}`), ref(`corp.example.org/team/app@${digest}`)]) {
+        assert.equal(manifests.atHand(reference, ANY, true), undefined)
+        for (const demand of [ANY, CACHED]) await assert.rejects(manifests.get(reference, demand, true))
+      }
+      ground.hub('corp.example').down('denied')
+      ground.hub('corp.example:443').down('denied')
+      for (const reference of [byDigest, ref(`corp.example:443/team/app@${digest}`)])
+        await assert.rejects(manifests.get(reference, ANY, true), isKind('denied'))
+      ground.hub('corp.example').down(undefined)
+      assert.deepEqual((await manifests.get(byDigest, ANY, true)).status, HIT)
+    },
+    CORP,
+  )
+}
 
 const PRIVATE = { settings: { privateRegistries: [parseRegistry('quay.io')] } }
 const TAG = ref('quay.io/some/app:1')

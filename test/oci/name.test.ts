@@ -9,6 +9,7 @@ import {
   parseRepository,
   parseRepositoryOf,
   parseTag,
+  spellingsOf,
 } from '../../src/oci/name.ts'
 import { forAll, type Random } from '../support/property.ts'
 
@@ -260,6 +261,30 @@ for (const [tag, want] of machinery) {
     assert.equal(isMachineryTag(parseTag(tag)), want)
   })
 }
+
+const CORP = ['corp.example', 'corp.example:443', 'corp.example:80']
+const spellings: readonly (readonly [string, readonly string[]])[] = [
+  ['corp.example', CORP],
+  ['corp.example:443', CORP],
+  ['CORP.example:80', CORP],
+  ['corp.example:5000', ['corp.example:5000']],
+  ['corp.example:10443', ['corp.example:10443']],
+  ['[::1]', ['[::1]', '[::1]:443', '[::1]:80']],
+  ['[::1]:443', ['[::1]', '[::1]:443', '[::1]:80']],
+  ['[::443]', ['[::443]', '[::443]:443', '[::443]:80']],
+]
+for (const [name, want] of spellings) {
+  test(`${name} is spelled ${want.join(', ')}`, () => {
+    assert.deepEqual(spellingsOf(parseRegistry(name)), want)
+  })
+}
+
+test('Docker Hub is spelled by all of its names, each of which leads to all others', () => {
+  const all = spellingsOf(DOCKER_HUB)
+  for (const name of ['docker.io', 'docker.io:443', 'index.docker.io:443', 'registry-1.docker.io:80', 'registry.hub.docker.com:443'])
+    assert.ok(all.includes(parseRegistry(name)), name)
+  for (const spelling of all) assert.deepEqual(spellingsOf(spelling), all)
+})
 
 test('A message quotes no more than the beginning of a bad name', () => {
   assert.throws(

@@ -23,7 +23,7 @@ import { cannotMount, SmallDisk } from '../support/small-disk.ts'
 
 const MIB = 1024 * 1024
 /** So short that tests see trouble come and go. */
-const BUDGETS = { freshMs: 0, restMs: 20, shortMs: 20 }
+const BUDGETS = { freshMs: 0, restMs: 20, soonMs: 20 }
 const NO_RESERVE = { bytes: 0, percent: 100 }
 
 const unhandled: unknown[] = []

@@ -1,11 +1,11 @@
 /** A store that is not ours to write: another process holds it, or it is read-only. What is in it is served, the rest goes through, and nothing changes in it. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { systemClock } from '../../src/observe/clock.ts'
-import { digestFileName, digestOf } from '../../src/oci/digest.ts'
+import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
 import { StoreLock } from '../../src/store/lock.ts'
 import { freePort } from '../e2e/support/ports.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
@@ -150,6 +150,64 @@ test('Of three servers on one store, one after the other takes over', async (t) 
   await eventually('the last one has it', () => mayWrite(waiting))
   await waiting.stop()
 })
+
+test('A store that is removed under its server is made again, and the next pull is stored in it', async (t) => {
+  const hub = await registry(t)
+  const imagePath = join(await temporaryDirectory(t), 'images')
+  const server = await serve(t, { imagePath, registries: [entry(hub, 'quay.io')] })
+  await get(server, '/v2/team/app/manifests/1?ns=quay.io')
+  await eventually('it is stored', async () => (await namesIn(imagePath, 'refs')).length === 1)
+  await rm(imagePath, { recursive: true })
+  const { layers } = (await get(server, '/v2/team/app/manifests/2?ns=quay.io')).json() as { layers: { digest: Digest }[] }
+  const [layer] = layers
+  assert.ok(layer !== undefined)
+  assert.equal((await get(server, `/v2/team/app/blobs/${layer.digest}?ns=quay.io`)).status, 200)
+  await eventually('the next pull is stored', async () =>
+    (await readdir(imagePath, { recursive: true })).includes(`blobs/${digestFileName(layer.digest)}`),
+  )
+  await eventually('the lock is there', async () => (await readdir(imagePath)).includes('lock'))
+  await assert.rejects(StoreLock.acquire(imagePath, { self: SELF, waitMs: 0, clock: systemClock }), { name: 'StoreLockedError' })
+  assert.equal(server.log.lines.filter(({ message }) => message.startsWith('the lock of the store was removed')).length, 1)
+  assert.deepEqual(
+    server.log.lines.filter(({ level }) => level === 'error'),
+    [],
+  )
+  await server.stop()
+})
+
+for (const what of ['lock', 'whole store'] as const) {
+  test(`A server whose ${what} is removed leaves the store to another one that was started meanwhile, serves and streams, and takes it over when that ends`, async (t) => {
+    const hub = await registry(t)
+    const [imagePath, health] = [join(await temporaryDirectory(t), 'images'), await freePort()]
+    const registries = [entry(hub, 'quay.io')]
+    const earlier = await serve(t, { imagePath, registries })
+    await get(earlier, '/v2/team/app/manifests/1?ns=quay.io')
+    await earlier.stop()
+    const first = await serve(t, { imagePath, registries, health }, { storage: { budgets: { keepMs: 600_000, believeMs: 0 } } })
+    await rm(what === 'lock' ? join(imagePath, 'lock') : imagePath, { recursive: true })
+    const second = await serve(t, { imagePath, registries })
+    const before = await snapshot(imagePath)
+    const manifest = await get(first, '/v2/team/app/manifests/2?ns=quay.io')
+    const [layer] = (manifest.json() as { layers: { digest: string }[] }).layers
+    const { body } = await get(first, `/v2/team/app/blobs/${layer?.digest}?ns=quay.io`)
+    assert.equal(digestOf(body), layer?.digest)
+    if (what === 'lock') assert.equal((await get(first, '/v2/team/app/manifests/1?ns=quay.io')).header('cache-status'), 'ociregistry; hit')
+    await eventually('the first one says so', async () => (await healthOf(health)).includes('store-held'))
+    assert.deepEqual(await snapshot(imagePath), before)
+    for (const { log, lines } of [
+      { log: first.log, lines: 1 },
+      { log: second.log, lines: 0 },
+    ])
+      assert.equal(log.lines.filter(({ level }) => level === 'error' || level === 'warn').length, lines)
+    await second.stop()
+    await eventually('it is taken over', async () => (await healthOf(health)).length === 0)
+    await eventually(
+      'what was pulled meanwhile is stored',
+      async () => (await namesIn(imagePath, 'refs')).length === (what === 'lock' ? 2 : 1),
+    )
+    await first.stop()
+  })
+}
 
 test('A directory without a store in it that cannot be written still stops the start', {
   skip: process.getuid?.() === 0 && 'privilege: root may write to every directory',

@@ -397,7 +397,9 @@ function recordContract(says: Says): void {
     says(`a record of ${mediaType} comes back as it was put`, async ({ store }) => {
       const record = recordOf('quay.io/team/app:v1', mediaType)
       assert.equal(await store.getRecord(record.digest), undefined)
+      assert.equal(await store.hasRecord(record.digest), false)
       await store.putRecord(record)
+      assert.equal(await store.hasRecord(record.digest), true)
       assert.deepEqual(await store.getRecord(record.digest), record)
       assert.deepEqual(await listedRecords(store), [record])
     })
@@ -434,6 +436,7 @@ function recordContract(says: Says): void {
     await store.deleteRecord(index.digest)
     await store.deleteRecord(recordOf('quay.io/team/none:v1').digest) // harmless
     assert.equal(await store.getRecord(index.digest), undefined)
+    assert.deepEqual([await store.hasRecord(index.digest), await store.hasRecord(image.digest)], [false, true])
     assert.deepEqual(await listedRecords(store), [image])
   })
 
@@ -476,6 +479,7 @@ function refContract(says: Says): void {
     await store.deleteRef('docker.io/library/alpine:3')
     await store.deleteRef('docker.io/library/none:3') // harmless
     assert.equal(await store.getRef('docker.io/library/alpine:3'), undefined)
+    assert.deepEqual(await Promise.all(names.map((name) => store.hasRef(name))), [false, true, true, true])
     assert.deepEqual((await listed(store.listRefs())).sort(byName), refs.slice(1).sort(byName))
   })
 

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { OCI_INDEX } from '../../src/oci/media-type.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
+import { referenceFileName } from '../../src/store/record.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
+import { blobBytes, content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
 import { isRoot, unprivileged } from './support/privileges.ts'
 
 const A64 = 'a'.repeat(64)
@@ -152,6 +153,51 @@ for (const directory of ['img', 'fat', 'refs', 'blobs']) {
     assert.equal((await readdir(join(path, 'quarantine'))).length, 0)
   })
 }
+
+const inThePlace: readonly (readonly [string, (path: string) => Promise<unknown>])[] = [
+  ['a directory', (path) => mkdir(join(path, 'somebody', 'needs', 'this'), { recursive: true })],
+  ['a link to a directory', (path) => symlink('..', path)],
+  ['a link to a file', (path) => symlink('../precious', path)],
+  ['a link to itself', (path) => symlink(path, path)],
+]
+for (const [what, put] of inThePlace) {
+  test(`What lies in the place of a blob, a record or a reference makes way for it: ${what}`, async (t) => {
+    const path = await temporaryDirectory(t)
+    const store = await DirectoryStore.open(path, new MemoryLog())
+    await writeFile(join(path, 'precious'), 'precious')
+    await writeFile(join(path, 'pulls', 'filled'), content(2))
+    const [small, big] = [digestOf(content(1)), digestOf(content(2))]
+    for (const digest of [small, big]) await put(join(path, 'blobs', digest.slice(7)))
+    await put(join(path, 'img', IMAGE.digest.slice(7)))
+    await put(join(path, 'fat', INDEX.digest.slice(7)))
+    await put(join(path, 'refs', referenceFileName(REF.reference)))
+    await store.putBlob(small, content(1))
+    await store.commitBlob(big, join(path, 'pulls', 'filled'))
+    await store.putRecord(IMAGE)
+    await store.putRecord(INDEX)
+    await store.putRef(REF)
+    await assertAllElseLoads(store)
+    assert.deepEqual(await blobBytes(store, small), content(1))
+    assert.deepEqual(await blobBytes(store, big), content(2))
+    const directories = (await readdir(join(path, 'quarantine'))).map((name) => name.split('-')[0]).sort()
+    assert.deepEqual(directories, what === 'a directory' ? ['blobs', 'blobs', 'fat', 'img', 'refs'] : [])
+    for (const name of await readdir(join(path, 'quarantine'))) await access(join(path, 'quarantine', name, 'somebody', 'needs', 'this'))
+    assert.equal(await readFile(join(path, 'precious'), 'utf8'), 'precious')
+  })
+}
+
+test('A blob that is a link is served, but what it points at is not marked', async (t) => {
+  const path = await temporaryDirectory(t)
+  const log = new MemoryLog()
+  const store = await DirectoryStore.open(path, log)
+  const digest = digestOf(content(1))
+  await writeFile(join(path, 'elsewhere'), content(1), { mode: 0o644 })
+  await symlink('../elsewhere', join(path, 'blobs', digest.slice(7)))
+  await store.markVerified(digest, await identityOf(store, digest))
+  assert.deepEqual(await blobBytes(store, digest), content(1))
+  assert.equal((await stat(join(path, 'elsewhere'))).mode & 0o777, 0o644)
+  assert.deepEqual([log.lines.length, log.lines[0]?.level], [1, 'warn'])
+})
 
 test('Foreign files beside the directories of the store and in pulls/ are left alone', async (t) => {
   const path = await temporaryDirectory(t)

@@ -112,11 +112,11 @@ test('The disk is not asked again within a second, unless there seems to be too 
 })
 
 test('A disk without room is trouble, which begins and ends with one line each', async () => {
-  const { space, disk, clock, log, said, recoveries } = stand({ bytes: 2_000, percent: 100 })
+  const { space, disk, clock, log, said, recoveries } = stand({ bytes: 2_048, percent: 100 })
   disk.availableBytes = 1_000
   for (let i = 0; i < 20; i++) assert.equal(await space.reserve(500), undefined)
   assert.equal(space.trouble?.kind, 'full')
-  assert.equal(space.trouble?.why, 'the disk of the store is full: 1000 bytes are free, and 2000 are kept in reserve (minFree)')
+  assert.equal(space.trouble?.why, 'the disk of the store is full: 1000 bytes are free, and 2.0 KiB are kept in reserve (minFree)')
   assert.deepEqual(said(), ['error'])
   assert.equal(log.lines[0]?.fields.why, space.trouble?.why)
   disk.availableBytes = 10_000
@@ -127,20 +127,141 @@ test('A disk without room is trouble, which begins and ends with one line each',
   assert.equal(recoveries(), 1)
 })
 
-test('One blob that is too large for the disk keeps no other from being stored, and is called trouble for a while', async () => {
-  const { space, clock, said } = stand()
-  assert.equal(await space.reserve(50_000), undefined)
-  assert.equal(space.trouble?.kind, 'full')
-  assert.match(space.trouble?.why ?? '', /^there is no room for 50000 more bytes: 10000 bytes are free/)
-  assert.ok((await space.reserve(1_000)) !== undefined)
-  await clock.advance(30_000)
+/** A disk of the usual size. */
+function large(availableBytes: number) {
+  const ground = stand()
+  ground.disk.totalBytes = 1e12
+  ground.disk.availableBytes = availableBytes
+  return ground
+}
+const MIB = 1024 * 1024
+
+test('One blob that is too large for the disk is no trouble, and told once in a minute', async () => {
+  const { space, disk, clock, log, said } = large(44 * MIB)
+  for (let i = 0; i < 20; i++) assert.equal(await space.reserve(60 * MIB), undefined)
+  assert.equal(space.trouble, undefined)
+  assert.deepEqual(said(), ['warn'])
+  const line =
+    'a blob of 60.0 MiB does not fit and is streamed without being stored: 44.0 MiB are free, and 0 bytes are kept in reserve (minFree)'
+  assert.equal(log.lines[0]?.message, line)
+  const other = await space.reserve(20 * MIB)
+  assert.ok(other !== undefined)
+  assert.equal(await space.reserve(61 * MIB), undefined)
+  assert.match(log.lines[1]?.message ?? '', /^a blob of 61\.0 MiB .* 44\.0 MiB are free, .*; running downloads will take 20\.0 MiB$/)
+  other.release()
+  await clock.advance(60_000)
+  await space.reserve(60 * MIB)
+  assert.deepEqual(said(), ['warn', 'warn', 'warn'])
+  disk.availableBytes = 100 * MIB
+  assert.ok((await space.reserve(60 * MIB)) !== undefined)
+  assert.equal(said().length, 3)
+})
+
+test('A blob that grows beyond what fits is told with all that it wants', async () => {
+  const { space, log } = large(44 * MIB)
+  const reservation = await space.reserve(MIB)
+  assert.equal(await reservation?.grow(59 * MIB), false)
+  assert.equal(await reservation?.grow(15 * MIB), true)
+  assert.equal(await reservation?.grow(50 * MIB), false)
+  assert.deepEqual(
+    log.lines.map(({ message }) => message.slice(0, 21)),
+    ['a blob of 60.0 MiB do', 'a blob of 66.0 MiB do'],
+  )
+})
+
+const thresholds: [sentence: string, totalBytes: number, nearlyNothing: number][] = [
+  ['A large disk is full with less than 16 MiB above the reserve', 1e12, 16 * MIB],
+  ['A small disk is full with less than a hundredth of it above the reserve', 100 * MIB, MIB],
+]
+for (const [sentence, totalBytes, nearlyNothing] of thresholds) {
+  test(`${sentence}, whether anybody asks for room or not, until there is twice as much`, async () => {
+    const { space, disk, clock, said, recoveries } = stand({ bytes: 5 * MIB, percent: 100 })
+    const leave = async (bytes: number) => {
+      disk.availableBytes = 5 * MIB + bytes
+      await clock.advance(1_000)
+      await space.look()
+      return space.trouble?.kind
+    }
+    disk.totalBytes = totalBytes
+    assert.equal(await leave(nearlyNothing), undefined)
+    assert.equal(await space.reserve(nearlyNothing + 1), undefined)
+    assert.equal(space.trouble, undefined)
+    assert.equal(await leave(nearlyNothing - 1), 'full')
+    assert.ok((await space.reserve(nearlyNothing / 2)) !== undefined, 'what still fits is stored')
+    assert.equal(await leave(2 * nearlyNothing - 1), 'full')
+    assert.equal(await leave(2.5 * nearlyNothing), undefined)
+    assert.deepEqual(said(), ['warn', 'error', 'info'])
+    assert.equal(recoveries(), 1)
+  })
+}
+
+test('Room that is promised to running downloads, to the last, makes the disk full for others until they end', async () => {
+  const { space, clock, said } = large(100 * MIB)
+  const reservation = await space.reserve(100 * MIB)
+  await clock.advance(1_000)
   await space.look()
+  assert.deepEqual(said(), [], 'nobody was refused anything')
+  assert.equal(await space.reserve(8_192), undefined)
   assert.equal(space.trouble?.kind, 'full')
-  await clock.advance(30_000)
+  reservation?.release()
+  await clock.advance(1_000)
   await space.look()
   assert.equal(space.trouble, undefined)
   assert.deepEqual(said(), ['error', 'info'])
 })
+
+const troubles: [what: string, begin: (ground: ReturnType<typeof stand>) => Promise<unknown>, end: (disk: TestDisk) => void][] = [
+  [
+    'A disk that was full',
+    async ({ space, disk }) => {
+      disk.availableBytes = 0
+      await space.reserve(1)
+    },
+    (disk) => {
+      disk.availableBytes = 50_000
+    },
+  ],
+  [
+    'A disk that failed',
+    async ({ space, disk }) => {
+      disk.failure = failure('EIO')
+      space.failed(disk.failure)
+    },
+    (disk) => {
+      disk.failure = undefined
+    },
+  ],
+]
+for (const [what, begin, end] of troubles) {
+  test(`${what} is looked at every half minute, though nobody asks, and not any more when it is well`, async () => {
+    const ground = stand()
+    const { space, disk, clock, said, recoveries } = ground
+    space.start()
+    await clock.advance(100_000)
+    assert.deepEqual([clock.sleeping, disk.looks], [0, 0], 'nothing to look after')
+    await begin(ground)
+    assert.equal(clock.sleeping, 1)
+    await clock.advance(90_000)
+    assert.deepEqual(said(), ['error'])
+    assert.equal(clock.sleeping, 1)
+    end(disk)
+    await clock.advance(29_999)
+    assert.notEqual(space.trouble, undefined)
+    await clock.advance(1)
+    assert.equal(space.trouble, undefined)
+    assert.deepEqual(said(), ['error', 'info'])
+    assert.equal(recoveries(), 1)
+    const { looks } = disk
+    await clock.advance(100_000)
+    assert.deepEqual([clock.sleeping, disk.looks], [0, looks])
+    await begin(ground)
+    assert.equal(clock.sleeping, 1, 'the next trouble is looked after, too')
+    await space.stop()
+    assert.equal(clock.sleeping, 0)
+    await begin(ground)
+    assert.equal(clock.sleeping, 0)
+  })
+}
 
 const kinds: [code: string, kind: string][] = [
   ['ENOSPC', 'full'],
@@ -206,7 +327,8 @@ test('A failure while the disk is being looked at is not forgotten by what that 
 
 test('What fails for another reason than the disk is no trouble of the disk', async () => {
   const { space } = stand()
-  for (const error of [failure('ENOENT'), failure('ENOTDIR'), new TypeError('a bug'), 'text', undefined]) space.failed(error)
+  const ofOneFile = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO'].map(failure)
+  for (const error of [...ofOneFile, new TypeError('a bug'), 'text', undefined]) space.failed(error)
   assert.equal(space.trouble, undefined)
   assert.ok((await space.reserve(1)) !== undefined)
 })

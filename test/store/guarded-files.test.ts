@@ -28,7 +28,7 @@ async function snapshot(path: string): Promise<string[]> {
 test('While a store is closed nothing in it changes, whatever is asked of it; what is in it can be read', async (t) => {
   const path = await temporaryDirectory(t)
   let why: string | undefined
-  const files = guardedFiles(systemFiles, () => why)
+  const files = guardedFiles(systemFiles, { refusal: () => why, term: () => 1 })
   const log = new MemoryLog()
   const store = await DirectoryStore.open(path, log, files)
   const spools = new SpoolDirectory(join(path, 'pulls'), { clock: systemClock, log, files })

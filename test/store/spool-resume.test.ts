@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { appendFile, chmod, readdir, readFile, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { appendFile, chmod, lstat, mkdir, readdir, readFile, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { digestFileName, digestOf } from '../../src/oci/digest.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
-import { TO_READ } from '../../src/store/file-system.ts'
+import { OWN_TO_READ } from '../../src/store/file-system.ts'
 import { SpoolDirectory, type SpoolNote } from '../../src/store/spool.ts'
 import { bytesOf, PoisonedBuffers } from '../support/buffers.ts'
 import { MemoryLog } from '../support/log.ts'
@@ -137,7 +139,8 @@ test('A blob that was about to be committed is taken up whole, with a note or wi
       const path = await leave(ground, content(100))
       if (!hasNote) await unlink(`${path}.json`)
       await chmod(path, 0o444)
-      ground.disk.failing = (call, opened, [, flags]) => (call === 'open' && opened === path && flags !== TO_READ ? 'EACCES' : undefined) // as for anybody but root
+      ground.disk.failing = (call, opened, [, flags]) =>
+        call === 'open' && opened === path && flags !== OWN_TO_READ ? 'EACCES' : undefined // as for anybody but root
       ground.restart(boot)
       const spool = await ground.open()
       assert.equal(spool.leftBytes, 100)
@@ -201,6 +204,47 @@ for (const [what, text] of damaged) {
     )
     await spool.release()
   })
+}
+
+const inThePlace: readonly (readonly [string, (path: string) => Promise<unknown>])[] = [
+  ['a link to a file', (path) => symlink('../precious', path)],
+  ['a link to a file that nobody may write to', (path) => symlink('../sealed', path)],
+  ['a dangling link', (path) => symlink('../nowhere', path)],
+  ['a link to itself', (path) => symlink(path, path)],
+  ['a named pipe', (path) => promisify(execFile)('mkfifo', [path])],
+  ['a directory', (path) => mkdir(path)],
+  ['a directory that nobody may write to', (path) => mkdir(path, 0o555)],
+]
+for (const [what, put] of inThePlace) {
+  for (const name of ['the file', 'the note', 'both']) {
+    test(`A download begins again, and becomes a blob, where ${name} of an earlier one is ${what}; nothing is written through it`, async (t) => {
+      const ground = await SpoolGround.make(t)
+      const root = join(ground.path, '..')
+      const [precious, sealed] = [join(root, 'precious'), join(root, 'sealed')]
+      for (const file of [precious, sealed]) await writeFile(file, 'precious')
+      await chmod(sealed, 0o444)
+      const path = await leave(ground, content(60), { kept: true })
+      for (const spoiled of name === 'both' ? [path, `${path}.json`] : [name === 'the file' ? path : `${path}.json`]) {
+        await unlink(spoiled)
+        await put(spoiled)
+      }
+      ground.restart()
+      const spool = await ground.open()
+      assert.equal(spool.leftBytes, 0)
+      await ground.clock.advance(1_000)
+      await spool.write([content(100)], 0)
+      assert.deepEqual(await bytesOf(spool.read(0, 100, new PoisonedBuffers())), content(100))
+      const store = await DirectoryStore.open(root, new MemoryLog())
+      await spool.commit(store, DIGEST)
+      await spool.release()
+      const blob = await lstat(join(root, 'blobs', digestFileName(DIGEST)))
+      assert.deepEqual([blob.isFile(), blob.mode & 0o777], [true, 0o444])
+      assert.deepEqual(await blobBytes(store, DIGEST), content(100))
+      for (const file of [precious, sealed]) assert.equal(await readFile(file, 'utf8'), 'precious')
+      assert.deepEqual([(await stat(precious)).mode & 0o222, (await stat(sealed)).mode & 0o222], [0o200, 0])
+      assert.deepEqual(await readdir(ground.path), [])
+    })
+  }
 }
 
 test('A download whose note speaks of another digest, or is no file that could be read, begins again', async (t) => {

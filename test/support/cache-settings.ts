@@ -7,6 +7,7 @@ export const CACHE_SETTINGS: CacheSettings = {
   tagPolicy: [],
   skipTags: undefined,
   cacheManifests: true,
+  registries: [],
   privateRegistries: [],
   negativeTtlMs: 10_000,
   prefetch: false,

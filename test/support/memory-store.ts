@@ -77,6 +77,10 @@ export class MemoryStore implements Store {
     return undefined
   }
 
+  async hasRecord(digest: Digest): Promise<boolean> {
+    return this.records.has(digest)
+  }
+
   async deleteRecord(digest: Digest): Promise<void> {
     this.records.delete(digest)
   }
@@ -91,6 +95,10 @@ export class MemoryStore implements Store {
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
     return this.refs.get(reference)
+  }
+
+  async hasRef(reference: string): Promise<boolean> {
+    return this.refs.has(reference)
   }
 
   async deleteRef(reference: string): Promise<void> {

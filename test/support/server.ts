@@ -24,7 +24,7 @@ import { RawConnection, type RawRequest, type RawResponse } from './raw-http.ts'
 import { TestSpace } from './space.ts'
 
 /** What is left out is as `CACHE_SETTINGS` has it, where it has it. */
-export type ServerOptions = Partial<CacheSettings> & {
+export type ServerOptions = Partial<Omit<CacheSettings, 'registries'>> & {
   /** Entries of `registries`; a function where the entry needs to know where this server listens. */
   readonly registries?: readonly RegistryConfig[] | ((port: number) => readonly RegistryConfig[])
   /** Default: a directory of its own, which vanishes with the test. */
@@ -83,7 +83,7 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
     spools: new SpoolDirectory(join(imagePath, 'pulls'), { clock, log, bigSyncs: store.bigSyncs }),
     space: new TestSpace(),
     upstreams,
-    settings: { ...CACHE_SETTINGS, ...options },
+    settings: { ...CACHE_SETTINGS, ...options, registries },
     budgets: { ...defaultBudgets(pullTimeoutMs), ...options.budgets },
     clock,
     log,

@@ -10,6 +10,7 @@ import { ManualClock } from '../support/clock.ts'
 import { MemoryLog } from '../support/log.ts'
 
 const FAILED: Verdict = { health: 'failed', why: 'ECONNREFUSED' }
+const ODD: Verdict = { health: 'failed', why: 'it answered 500', isDoubtful: true }
 const UNKNOWN: Verdict = { health: 'unknown' }
 const pause = (pauseMs?: number): Verdict => ({ health: 'pause', why: 'it answered 429', pauseMs })
 const ever = new AbortController().signal
@@ -162,6 +163,51 @@ test('one request that fails after a probe was answered opens it again, for long
   assert.equal(setup.state, 'well')
   await setup.ask(FAILED)
   assert.deepEqual(setup.circuit.health().retryInMs, 2_000)
+})
+
+for (const [title, probed, state] of [
+  ['fails as well', ODD, 'down'],
+  ['is answered', WELL, 'well'],
+  ['is challenged', UNKNOWN, 'well'],
+] as const) {
+  test(`after a third failure that is an answer a probe goes out at once, and requests go on; if it ${title}: ${state}`, async () => {
+    const setup = new Setup()
+    setup.probeVerdicts = [probed]
+    await setup.ask(FAILED, FAILED)
+    const third = await setup.enter()
+    third.end(ODD)
+    assert.deepEqual([setup.state, setup.may('client'), setup.may('background')], ['troubled', true, false])
+    await settled()
+    assert.deepEqual([setup.probes, setup.state, setup.opened], [[0], state, state === 'down' ? 1 : 0])
+    setup.circuit.stop()
+  })
+}
+
+test('an answered probe outweighs error answers for longer each time, until a request succeeds; a request that fails outweighs it', async () => {
+  const setup = new Setup()
+  setup.probeVerdicts = [WELL]
+  for (let second = 0; second < 20; second++) {
+    await setup.ask(ODD, ODD, ODD, ODD)
+    await settled()
+    assert.equal(setup.may('client'), true)
+    await setup.clock.advance(1_000)
+  }
+  assert.deepEqual(setup.probes, [0, 1_000, 3_000, 7_000, 15_000])
+  await setup.ask(WELL, ODD, ODD, ODD)
+  await settled()
+  assert.equal(setup.probes.at(-1), 20_000)
+  await setup.ask(FAILED)
+  assert.equal(setup.state, 'down')
+})
+
+test('a success while the probe is under way voids it', async () => {
+  const setup = new Setup()
+  setup.probeVerdicts = [FAILED]
+  const early = await setup.enter()
+  await setup.ask(ODD, ODD, ODD)
+  early.end(WELL)
+  await settled()
+  assert.deepEqual([setup.state, setup.opened], ['well', 0])
 })
 
 test('a success starts the count and the waits anew', async () => {

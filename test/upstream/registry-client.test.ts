@@ -302,6 +302,40 @@ test('a list may have so many bytes, all pages together', async (t) => {
   await assert.rejects(beyond.listTags(REPOSITORY), { kind: 'corrupt' })
 })
 
+test('a list may have so many entries, all pages together', async (t) => {
+  const registry = await startFakeRegistry(t, { pageSize: 2 })
+  for (const tag of ['a', 'b', 'c']) registry.addImage('team/app', tag)
+  const within = upstreamOf(t, registry, {}, { budgets: { listEntries: 3 } })
+  assert.deepEqual(await within.listTags(REPOSITORY), ['a', 'b', 'c'])
+  const beyond = upstreamOf(t, registry, {}, { budgets: { listEntries: 2 } })
+  await assert.rejects(beyond.listTags(REPOSITORY), { kind: 'failed', message: /more than 2 entries/ })
+})
+
+test('big lists that come at the same time are read one after the other', async (t) => {
+  const { registry, upstream } = await setUp(t)
+  registry.addImage('team/app', 'v1')
+  const tags = Array.from({ length: 60_000 }, (_, i) => `tag${i}`)
+  registry.fault({ match: { kind: 'tags' }, do: [header('content-length', undefined), body(JSON.stringify({ name: 'team/app', tags }))] })
+  const immediates: number[] = []
+  let over = false
+  let turn = 0
+  const count = () => {
+    turn++
+    if (!over) setImmediate(count)
+  }
+  count()
+  const listed = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const found = await upstream.listTags(REPOSITORY)
+      immediates.push(turn)
+      return found
+    }),
+  )
+  over = true
+  for (const found of listed) assert.deepEqual(found, tags)
+  assert.equal(new Set(immediates).size, 4, 'others have their turn in between')
+})
+
 test('a list that is nested without end is refused before it is read', async (t) => {
   const registry = await startFakeRegistry(t)
   const upstream = upstreamOf(t, registry)

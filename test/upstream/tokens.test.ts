@@ -143,6 +143,15 @@ for (const answer of [{}, { token: '' }, { token: 7 }, { token: 'two words' }, {
   })
 }
 
+test('a token that is longer than any real one is none, and long ones take the place of others', async () => {
+  const endless = setUp(() => ({ token: 'x'.repeat(64 * 1024 + 1) }))
+  await assert.rejects(endless.tokens.get(question), { kind: 'failed', message: /auth\.example answered with a token of more than 65536/ })
+  const { tokens } = setUp(() => ({ token: 'x'.repeat(64 * 1024), expires_in: 300 }))
+  for (let n = 0; n < 64; n++) await tokens.get({ ...question, scope: `repository:${n}:pull` })
+  assert.equal((await tokens.get({ ...question, scope: 'repository:63:pull' })).fresh, false)
+  assert.equal((await tokens.get({ ...question, scope: 'repository:0:pull' })).fresh, true)
+})
+
 test('a realm that answers with a page is no realm', async () => {
   const tokens = new Tokens(async () => Buffer.from('<html>log in</html>'), new ManualClock())
   await assert.rejects(tokens.get(question), { kind: 'failed' })

@@ -24,6 +24,7 @@ const answers: [status: number, retryAfter: string | undefined, health: Verdict[
   [503, '60', 'pause', 60_000],
   [429, '60', 'pause', 60_000],
   [429, 'Thu, 01 Jan 2026 00:00:05 GMT', 'pause', 5_000],
+  [503, '999999', 'pause', 60_000],
   [429, '999999', 'pause', 3_600_000],
   [429, '0', 'pause', undefined],
   [429, undefined, 'pause', undefined],
@@ -34,6 +35,7 @@ for (const [status, retryAfter, health, pauseMs] of answers) {
     const verdict = verdictOnAnswer({ status, header, url }, NOW)
     assert.equal(verdict.health, health)
     if (verdict.health === 'pause') assert.equal(verdict.pauseMs, pauseMs)
+    if (verdict.health === 'failed') assert.equal(verdict.isDoubtful, true, 'it answered')
     if ('why' in verdict) assert.equal(verdict.why, `https://registry.example answered ${status}`)
   })
 }
