@@ -277,7 +277,7 @@ class Soak {
   }
 
   #client(random: Random): Client {
-    return new Client(this.#world, this.#installation.url, random)
+    return new Client(this.#world, this.#installation.url, random, true)
   }
 
   #find(line: string): void {

@@ -8,6 +8,9 @@ import type { Random } from '../../support/property.ts'
 import { type Blob, MOVING, REGISTRY, type Release, type World } from './world.ts'
 
 /** A complete answer that is not true. */
+/** No range that reaches into them is complete before the digest is verified. */
+const HELD_BACK_BYTES = 64 * 1024
+
 export class WrongAnswer extends Error {}
 
 /** No answer, an error, or a body that ended short. */
@@ -33,10 +36,13 @@ const LIMIT_MS = 120_000
 
 export class Client {
   readonly #world: World
+  readonly #upstreamLies: boolean
   readonly #url: string
   readonly #random: Random
 
-  constructor(world: World, url: string, random: Random) {
+  /** @param upstreamLies whether wrong bytes may come from there: a closed range of a download that runs is sent before its digest is known */
+  constructor(world: World, url: string, random: Random, upstreamLies = false) {
+    this.#upstreamLies = upstreamLies
     this.#world = world
     this.#url = url
     this.#random = random
@@ -87,7 +93,10 @@ export class Client {
     const answer = await this.#askBlob(blob, { range })
     const bytes = await answer.bytes()
     if (answer.status !== 206) throw new WrongAnswer(`${range} of ${blob.digest} was answered with ${answer.status}`)
-    if (!bytes.equals(this.#world.bytes(blob, start, end))) throw new WrongAnswer(`${range} of ${blob.digest} has wrong bytes`)
+    const isVerified =
+      !this.#upstreamLies || isOpen || end > blob.sizeBytes - HELD_BACK_BYTES || answer.header('cache-status')?.includes('hit') === true
+    if (isVerified && !bytes.equals(this.#world.bytes(blob, start, end)))
+      throw new WrongAnswer(`${range} of ${blob.digest} has wrong bytes`)
   }
 
   /** Takes a little and goes away, without a word. */
