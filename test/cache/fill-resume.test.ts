@@ -12,6 +12,7 @@ import { ask, bytes, cacheTest, type Ground, isKind, isSettled, KIB, MIB, over, 
 
 const BIG = bytes('resumed', 3 * MIB + 777)
 const CUT = MIB + 4321
+const FIVE_FAILURES = Array.from({ length: 5 }, () => ({ error: 'unreachable' as const }))
 
 function offsets(ground: Ground, registry = 'quay.io'): number[] {
   return ground
@@ -24,6 +25,11 @@ function offsets(ground: Ground, registry = 'quay.io'): number[] {
 async function pause(ground: Ground, ms: number): Promise<void> {
   await settle()
   await ground.clock.advance(ms)
+}
+
+/** Lets all tries without progress come and go. */
+async function useUpTries(ground: Ground): Promise<void> {
+  for (const ms of [300, 600, 1_200, 2_400, 4_800]) await pause(ground, ms)
 }
 
 for (const kind of ['unreachable', 'timeout', 'failed', 'limited', 'denied'] satisfies UpstreamErrorKind[]) {
@@ -71,11 +77,11 @@ cacheTest('A registry that asks for a pause in the middle of a download gets it'
 })
 
 cacheTest('Five tries without a MiB of progress, and a download ends; the next one goes on from there', async (ground) => {
-  ground.hub().plan('openBlob', { cutAfter: CUT }, ...Array.from({ length: 5 }, () => ({ error: 'unreachable' as const })))
+  ground.hub().plan('openBlob', { cutAfter: CUT }, ...FIVE_FAILURES)
   const digest = ground.hub().content.addBlob(BIG)
   const reader = new Reader(await ask(ground, digest).ready)
   await until(() => reader.received === CUT, 'the client has what came')
-  for (const ms of [300, 600, 1_200, 2_400, 4_800]) await pause(ground, ms)
+  await useUpTries(ground)
   await assert.rejects(reader.done, isKind('unreachable'))
   await over(ground, digest)
   assert.equal(offsets(ground).length, 6)
@@ -199,11 +205,11 @@ cacheTest('A download that only missed its end when the server stopped is verifi
 })
 
 cacheTest('Bytes that rotted in the spool end a download short, and the next one starts clean', async (ground) => {
-  ground.hub().plan('openBlob', { cutAfter: CUT }, ...Array.from({ length: 5 }, () => ({ error: 'unreachable' as const })))
+  ground.hub().plan('openBlob', { cutAfter: CUT }, ...FIVE_FAILURES)
   const digest = ground.hub().content.addBlob(BIG)
   const first = new Reader(await ask(ground, digest).ready)
   await until(() => first.received === CUT, 'the client has what came')
-  for (const ms of [300, 600, 1_200, 2_400, 4_800]) await pause(ground, ms)
+  await useUpTries(ground)
   await assert.rejects(first.done)
   await over(ground, digest)
   const path = join(ground.path, 'pulls', digestFileName(digest))
@@ -218,12 +224,10 @@ cacheTest('Bytes that rotted in the spool end a download short, and the next one
 
 cacheTest('What an earlier download noted of the length is not believed against the registry', async (ground) => {
   const digest = ground.hub().content.addBlob(BIG)
-  ground
-    .hub()
-    .plan('openBlob', { cutAfter: CUT, sizeBytes: 9 * MIB }, ...Array.from({ length: 5 }, () => ({ error: 'unreachable' as const })))
+  ground.hub().plan('openBlob', { cutAfter: CUT, sizeBytes: 9 * MIB }, ...FIVE_FAILURES)
   const first = new Reader(await ask(ground, digest).ready)
   await until(() => first.received === CUT, 'the client has what came')
-  for (const ms of [300, 600, 1_200, 2_400, 4_800]) await pause(ground, ms)
+  await useUpTries(ground)
   await assert.rejects(first.done)
   await over(ground, digest)
   const blob = await ask(ground, digest).ready
