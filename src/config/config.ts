@@ -1,8 +1,9 @@
 /** The shape of a validated configuration: frozen, complete, nothing left to guess. `load.ts` makes it; nobody else does. */
 import type { LogLevel } from '../observe/log.ts'
+import type { Platform } from '../oci/manifest.ts'
 import type { Registry } from '../oci/name.ts'
 import type { ReferenceGlob } from '../oci/reference-glob.ts'
-import type { Expression } from './expression.ts'
+import type { Expression, Patterns } from './expression.ts'
 
 /** Where a password comes from. Files and environment are read when it is needed, so that a changed secret counts without a restart. */
 export type PasswordSource =
@@ -76,6 +77,50 @@ export type Reserve = { readonly bytes: number; readonly percent: number }
 /** How often the server reads all that it has stored (0: never), and how fast. */
 export type ScrubConfig = { readonly everyMs: number; readonly bytesPerSecond: number }
 
+/** Removing images in the background. */
+export type PruneConfig = {
+  readonly enabled: boolean
+  readonly type: 'accessed' | 'created' | 'pattern'
+  /** The age from which an image goes; not used by type pattern. */
+  readonly durationMs: number
+  /** Of type pattern. */
+  readonly patterns: Patterns | undefined
+  readonly frequencyMs: number
+  /** How many images go in one run; undefined: all. */
+  readonly count: number | undefined
+  readonly dryRun: boolean
+}
+
+/** How much of the disk the store may use. */
+export type BudgetConfig = {
+  /** Undefined: there is no limit. */
+  readonly maxBytes: number | undefined
+  /** Images begin to go when more than `highBytes` are used, until no more than `lowBytes` are. */
+  readonly highBytes: number
+  readonly lowBytes: number
+}
+
+/** Who may use the admin API beside this host, and where. */
+export type AdminConfig = {
+  /** A file with a token; undefined: only this host may. */
+  readonly tokenFile: string | undefined
+  /** A port of its own; 0: that of pulls. */
+  readonly port: number
+}
+
+export type ListConfig = { readonly header: boolean; readonly shortDigest: boolean; readonly patterns: Patterns | undefined }
+
+/** Which images are loaded, and what of them. */
+export type LoadConfig = {
+  /** Files and globs, separated by commas: what the server loads beside serving. */
+  readonly preloadImages: string | undefined
+  /** The same for the command `load`. */
+  readonly imageFile: string | undefined
+  readonly platforms: readonly Platform[] | 'all'
+  readonly referrers: boolean
+  readonly concurrency: number
+}
+
 export type Config = {
   readonly imagePath: string
   readonly logLevel: LogLevel
@@ -113,6 +158,13 @@ export type Config = {
   readonly proxies: ProxyConfig
   /** What is never used of the disk that the store lies on. */
   readonly minFree: Reserve
+  readonly budget: BudgetConfig
+  /** What matches is never removed, nor what it needs. */
+  readonly pins: Patterns | undefined
+  readonly prune: PruneConfig
+  readonly admin: AdminConfig
+  readonly load: LoadConfig
+  readonly list: ListConfig
   /** The port of /health; 0: none. */
   readonly health: number
   /** One built-in image and nothing else: no store, no registry. */

@@ -7,6 +7,32 @@ export type Expression = {
   matches(text: string): boolean
 }
 
+/** Several, of which one has to match. */
+export type Patterns = {
+  /** As they were written. */
+  readonly source: string
+  matches(text: string): boolean
+}
+
+/**
+ * Expressions separated by commas, as the program before this one took them: none of them can hold a comma.
+ * @throws Error that says which one is wrong, and why
+ */
+export async function parsePatterns(source: string): Promise<Patterns> {
+  const parts = source.split(',').filter((part) => part !== '')
+  if (parts.length === 0) throw new Error('there is no expression in it')
+  const expressions = await Promise.all(
+    parts.map(async (part) => {
+      try {
+        return await parseExpression(part)
+      } catch (cause) {
+        throw new Error(`${JSON.stringify(part)}: ${(cause as Error).message}`, { cause })
+      }
+    }),
+  )
+  return { source, matches: (text) => expressions.some((expression) => expression.matches(text)) }
+}
+
 /** @throws Error that says what is wrong with it */
 export async function parseExpression(source: string): Promise<Expression> {
   const { RE2JS, RE2JSException } = await import('re2js')

@@ -4,7 +4,7 @@ import { commandFlags } from './command-flags.ts'
 import { ConfigError } from './error.ts'
 import { nearest } from './nearest.ts'
 import { OLDER_FLAGS, olderFlagCalled, type TypedFlag } from './older-flags.ts'
-import type { FlagSetting, RepeatedFlagSetting, Setting, Values } from './section.ts'
+import type { CommandName, FlagSetting, RepeatedFlagSetting, Setting, Values } from './section.ts'
 import { type SettingValues, settings } from './settings.ts'
 
 /** A flag, the key of the setting that it gives, and whether it gives one item of a list. */
@@ -15,6 +15,11 @@ export const FLAGS: readonly Flag[] = Object.entries<Setting<unknown>>({ ...sett
   if (row.flag === undefined) return []
   return isRepeated(row) ? [{ ...row, type: row.type.item, key, repeated: true }] : [{ ...row, key, repeated: false }]
 })
+
+/** Whether a command takes it; global ones stand apart. */
+export function isOf({ of }: Pick<Flag, 'of'>, command: 'global' | CommandName | undefined): boolean {
+  return of === 'global' ? command === 'global' : of.some((name) => name === command)
+}
 
 function isRepeated(row: FlagSetting<unknown> | RepeatedFlagSetting<unknown>): row is RepeatedFlagSetting<unknown> {
   return 'item' in row.type

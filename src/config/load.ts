@@ -9,6 +9,7 @@ import { reasonOf } from './errno.ts'
 import { ConfigError } from './error.ts'
 import { Findings } from './findings.ts'
 import type { CommandLine } from './flags.ts'
+import { type Housekeeping, readHousekeeping } from './housekeeping.ts'
 import { readProxies } from './proxies.ts'
 import { type NamedOutside, namedOutside, toRegistries } from './registries.ts'
 import { isForLater, type Section, type Values } from './section.ts'
@@ -50,7 +51,9 @@ export async function loadConfig({ flags, env, platform, clock }: ConfigSources)
   await checkCredentialFiles(file, section, flags)
   const skipTags = await readSkipTags(file, section, flags)
   const { proxies, warnings } = readProxies(env)
-  const config = toConfig({ ...section.values, ...flags.values }, { registries, tagPolicy, skipTags, proxies }, platform)
+  const housekeeping = await readHousekeeping({ name: file, section }, flags, platform)
+  const made = { registries, tagPolicy, skipTags, proxies, ...housekeeping }
+  const config = toConfig({ ...section.values, ...flags.values }, made, platform)
   return {
     config: deepFreeze(config),
     warnings: [...warningsOf(file, findings, flags), ...outdated.map((line) => `${file}: ${line}`), ...warnings],
@@ -94,11 +97,13 @@ async function whyUnreadable(path: string): Promise<string | undefined> {
 }
 
 /** What settings become that are more than values. */
-type Made = Pick<Config, 'registries' | 'tagPolicy' | 'skipTags' | 'proxies'>
+type Made = Pick<Config, 'registries' | 'tagPolicy' | 'skipTags' | 'proxies'> & Housekeeping
 
-function toConfig(given: SettingValues, { registries, tagPolicy, skipTags, proxies }: Made, platform: Platform): Config {
+function toConfig(given: SettingValues, made: Made, platform: Platform): Config {
+  const { registries } = made
   const privateRegistries = (given.privateRegistries ?? []).map((registry) => canonicalRegistry(registry, registries))
   return {
+    ...made,
     imagePath: given.imagePath ?? settings.imagePath.default,
     logLevel: given.logLevel ?? settings.logLevel.default,
     logFile: given.logFile,
@@ -109,8 +114,6 @@ function toConfig(given: SettingValues, { registries, tagPolicy, skipTags, proxi
     arch: given.arch ?? platform.architecture,
     pullTimeoutMs: given.pullTimeout ?? settings.pullTimeout.default,
     alwaysPullLatest: given.alwaysPullLatest ?? settings.alwaysPullLatest.default,
-    tagPolicy,
-    skipTags,
     cacheManifests: given.cacheManifests ?? settings.cacheManifests.default,
     privateRegistries: [...new Set(privateRegistries)],
     negativeTtlMs: given.negativeTtl ?? settings.negativeTtl.default,
@@ -118,10 +121,8 @@ function toConfig(given: SettingValues, { registries, tagPolicy, skipTags, proxi
     prefetch: given.prefetch ?? settings.prefetch.default,
     allowUnconfigured: given.allowUnconfigured ?? settings.allowUnconfigured.default,
     defaultNs: given.defaultNs ?? settings.defaultNs.default,
-    registries,
     credsFile: given.credsFile,
     dockerConfig: given.dockerConfig,
-    proxies,
     minFree: given.minFree ?? DEFAULT_MIN_FREE,
     scrub: toScrub(given.scrub?.values),
     health: given.health ?? settings.health.default,

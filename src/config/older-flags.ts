@@ -12,29 +12,20 @@ export type OlderFlag = {
 type Fate =
   /** A command has taken its place, and a flag of that command its value. */
   | { readonly fate: 'command'; readonly command: 'load' | 'list' | 'prune'; readonly flag?: string; readonly missing?: string }
-  /** A flag of the command that stands beside it: `--dry-run`. */
-  | { readonly fate: 'kept'; readonly flag: string }
-  | { readonly fate: 'dropped'; readonly because: string }
   /** To go on without it could be dangerous, so nobody does. */
   | { readonly fate: 'later'; readonly problem: string }
 
-/** The first six are those of ociregistry 1.7, the last one is of containerd-registry-cache. */
+/** The first three are those of ociregistry 1.7, the last one is of containerd-registry-cache. */
 export const OLDER_FLAGS: readonly OlderFlag[] = [
   { names: ['--load-images'], value: 'always', is: { fate: 'command', command: 'load', flag: '--image-file' } },
   { names: ['--list-cache'], value: 'never', is: { fate: 'command', command: 'list' } },
   { names: ['--prune'], value: 'maybe', is: { fate: 'command', command: 'prune', flag: '--pattern', missing: 'PATTERN' } },
-  { names: ['--prune-before'], value: 'always', is: { fate: 'command', command: 'prune', flag: '--date' } },
-  { names: ['--dry-run'], value: 'never', is: { fate: 'kept', flag: '--dry-run' } },
-  { names: ['--concurrent'], value: 'always', is: { fate: 'dropped', because: 'the program decides itself how much to load at once' } },
   {
     names: ['--bucket', '-b'],
     value: 'always',
     is: { fate: 'later', problem: 'a flag that comes with a later version, want --image-path with a directory in its place' },
   },
 ]
-
-/** Which flags of `serve` the commands take too that have taken the place of flags. */
-const SHARED: Readonly<Record<string, readonly string[]>> = { load: ['--os', '--arch', '--pull-timeout'] }
 
 /** A flag as it was typed, under one of its names. */
 export type TypedFlag = { readonly name: string; readonly text: string | undefined } & (
@@ -49,7 +40,7 @@ export function olderFlagCalled(name: string): OlderFlag | undefined {
 
 /** The command line that does the same now. @param command what was typed, if there was one */
 export function newCommandLine(command: string | undefined, typed: readonly TypedFlag[]): string {
-  const name = commandInPlaceOf(typed) ?? command ?? 'serve'
+  const name = commandInPlaceOf(typed) ?? command ?? commandOf(typed)
   return ['ociregistry', name, ...typed.flatMap((each) => inNewWords(name, each))].join(' ')
 }
 
@@ -59,16 +50,22 @@ export function commandInPlaceOf(typed: readonly TypedFlag[]): string | undefine
   return undefined
 }
 
+/** The one that its flags are of, if that is not `serve`. */
+function commandOf(typed: readonly TypedFlag[]): string {
+  for (const each of typed)
+    if ('flag' in each && each.flag.of !== 'global' && !each.flag.of.includes('serve')) return each.flag.of[0] ?? 'serve'
+  return 'serve'
+}
+
 /** None where the command does not take it. */
 function inNewWords(command: string, typed: TypedFlag): string[] {
   const { text } = typed
   if ('flag' in typed) {
     const { flag, of } = typed.flag
-    if (of !== 'global' && of !== command && SHARED[command]?.includes(flag) !== true) return []
+    if (of !== 'global' && !of.some((name) => name === command)) return []
     return [text === undefined ? flag : withValue(flag, text)]
   }
   const { is } = typed.older
-  if (is.fate === 'kept') return command === 'prune' ? [is.flag] : []
   if (is.fate !== 'command' || is.command !== command || is.flag === undefined) return []
   return [text === undefined || text === '' ? `${is.flag} ${is.missing ?? "''"}` : withValue(is.flag, text)]
 }

@@ -5,8 +5,21 @@ import { type Entry, kindOf, showKey, type Tree } from './tree.ts'
 import type { ScalarType, ValueType } from './value-types.ts'
 
 /** What settings are for. Those of features that are not in `AVAILABLE` are read and warned about, and change nothing. */
-export type Feature = 'pulling' | 'loading' | 'listing' | 'pruning' | 'health' | 'metrics' | 'hello-world' | 'server TLS' | 'tokens'
-const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'health', 'hello-world'])
+export type Feature =
+  | 'pulling'
+  | 'loading'
+  | 'listing'
+  | 'pruning'
+  | 'health'
+  | 'metrics'
+  | 'hello-world'
+  | 'server TLS'
+  | 'tokens'
+  | 'archives'
+const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'loading', 'listing', 'pruning', 'health', 'hello-world'])
+
+/** Commands that have flags of their own. */
+export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify'
 
 type Row<T> = {
   /** Absent within a map: as the map. */
@@ -30,8 +43,8 @@ type FlagRow = {
   readonly flag: `--${string}`
   /** Other names of the flag: `--cache-dir`, `-d`. */
   readonly aliases?: readonly `-${string}`[]
-  /** Which command takes it; global ones may stand with any command, or before it. */
-  readonly of: 'global' | 'serve' | 'verify'
+  /** Which commands take it; global ones may stand with any command, or before it. */
+  readonly of: 'global' | readonly CommandName[]
   /** An empty flag is a mistake, not the default: to an older program it said something else. */
   readonly refusesEmpty?: boolean
 }

@@ -2,7 +2,7 @@
 import { DOCKER_HUB } from '../oci/name.ts'
 import type { Reserve } from './config.ts'
 import { mapOf, type Section, type Table, type Values } from './section.ts'
-import { diskReserve, GIB, MIB, rate } from './sizes.ts'
+import { diskReserve, GIB, MIB, percent, rate, size } from './sizes.ts'
 import {
   alsoCalled,
   anyDuration,
@@ -18,6 +18,7 @@ import {
   listOf,
   path,
   plainText,
+  platform,
   referenceGlob,
   registryName,
   registryUrl,
@@ -83,21 +84,29 @@ export const registryKeys: readonly string[] = [
   ...Object.keys(tlsTable).map((key) => `tls.${key}`),
 ]
 
-const pruneTable = {
+/** Also exported for its defaults. */
+export const pruneTable = {
   enabled: { type: boolean, default: false, help: 'Whether to prune at all.' },
   duration: { type: anyDuration, default: 30 * DAY_MS, help: 'The age from which an image goes.' },
   type: { type: choice('accessed', 'created', 'pattern'), default: 'accessed', help: 'What goes: by last pull, by age, or by expr.' },
-  expr: { type: plainText, help: 'Expressions for type pattern.' },
+  expr: { type: plainText, help: 'Expressions for type pattern, separated by commas.' },
   frequency: { type: anyDuration, default: DAY_MS, help: 'How often it runs.' },
-  count: { type: integer(-1, MAX_COUNT), default: -1, help: 'How many images go in one run; -1: all.' },
+  count: { type: integer(-1, MAX_COUNT), default: -1, help: 'How many images go in one run, the oldest first; -1 or 0: all.' },
   dryRun: { type: boolean, default: false, help: 'Only say what would go.' },
   dryrun: { type: boolean, default: false, help: 'The same: the program before this one read it in this spelling.' },
 } as const satisfies Table
 
-const listTable = {
+/** Also exported for its defaults. */
+export const listTable = {
   header: { type: boolean, default: false, help: 'Print a header.' },
-  expr: { type: plainText, help: 'Print only references that match.' },
+  expr: { type: plainText, help: 'Print only references that match one of these expressions, separated by commas.' },
   shortDigest: { type: boolean, default: false, help: 'Cut digests to ten digits.' },
+} as const satisfies Table
+
+/** Also exported for its defaults. */
+export const adminTable = {
+  tokenFile: { type: path, help: 'The file with the token of requests that do not come from this host; read again when it changes.' },
+  port: { type: port, default: 0, help: 'A port for the admin API alone; 0: it shares the port of pulls.' },
 } as const satisfies Table
 
 const serverTlsTable = {
@@ -162,11 +171,11 @@ export const settings = {
     since: 'pulling',
     help: 'Lines for people, or JSON for programs.',
   },
-  host: { flag: '--host', of: 'serve', type: host, default: '0.0.0.0', since: 'pulling', help: 'The address to listen on.' },
+  host: { flag: '--host', of: ['serve'], type: host, default: '0.0.0.0', since: 'pulling', help: 'The address to listen on.' },
   port: {
     flag: '--port',
     aliases: ['-p'],
-    of: 'serve',
+    of: ['serve'],
     type: port,
     default: 8080,
     zeroIsDefault: true,
@@ -175,7 +184,7 @@ export const settings = {
   },
   os: {
     flag: '--os',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: anyText,
     defaultHelp: "this machine's",
     since: 'pulling',
@@ -183,7 +192,7 @@ export const settings = {
   },
   arch: {
     flag: '--arch',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: anyText,
     defaultHelp: "this machine's",
     since: 'pulling',
@@ -191,7 +200,7 @@ export const settings = {
   },
   pullTimeout: {
     flag: '--pull-timeout',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: integer(1, MAX_MS),
     default: 60000,
     since: 'pulling',
@@ -199,7 +208,7 @@ export const settings = {
   },
   alwaysPullLatest: {
     flag: '--always-pull-latest',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: boolean,
     default: false,
     since: 'pulling',
@@ -213,7 +222,7 @@ export const settings = {
   skipTags: {
     flag: '--skip-tags',
     aliases: ['-t'],
-    of: 'serve',
+    of: ['serve'],
     type: expressionText,
     refusesEmpty: true,
     since: 'pulling',
@@ -222,7 +231,7 @@ export const settings = {
   cacheManifests: {
     flag: '--cache-manifests',
     aliases: ['-m'],
-    of: 'serve',
+    of: ['serve'],
     type: alsoCalled(boolean, { '0': false, f: false, '1': true, t: true }),
     default: true,
     since: 'pulling',
@@ -230,7 +239,7 @@ export const settings = {
   },
   privateRegistries: {
     flag: '--private-registry',
-    of: 'serve',
+    of: ['serve'],
     type: repeated(registryName),
     refusesEmpty: true,
     since: 'pulling',
@@ -244,7 +253,7 @@ export const settings = {
   },
   airGapped: {
     flag: '--air-gapped',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: boolean,
     default: false,
     since: 'pulling',
@@ -252,7 +261,7 @@ export const settings = {
   },
   prefetch: {
     flag: '--prefetch',
-    of: 'serve',
+    of: ['serve'],
     type: boolean,
     default: true,
     since: 'pulling',
@@ -260,7 +269,7 @@ export const settings = {
   },
   allowUnconfigured: {
     flag: '--allow-unconfigured',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: boolean,
     default: true,
     since: 'pulling',
@@ -268,7 +277,7 @@ export const settings = {
   },
   defaultNs: {
     flag: '--default-ns',
-    of: 'serve',
+    of: ['serve'],
     type: registryName,
     default: DOCKER_HUB,
     since: 'pulling',
@@ -278,24 +287,61 @@ export const settings = {
   credsFile: {
     flag: '--creds-file',
     aliases: ['-f'],
-    of: 'serve',
+    of: ['serve', 'load'],
     type: path,
     since: 'pulling',
     help: 'A YAML file with user names and passwords of registries; read again when it changes.',
   },
   dockerConfig: {
     flag: '--docker-config',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: path,
     since: 'pulling',
     help: "Docker's config.json or podman's auth.json, for its credentials; read again when it changes.",
   },
-  preloadImages: { flag: '--preload-images', of: 'serve', type: path, since: 'loading', help: 'A list of images to load at start.' },
-  imageFile: { type: path, since: 'loading', help: 'A list of images for the command load.' },
-  resolveRef: { type: plainText, since: 'loading', help: 'The reference of an image that is loaded from a file.' },
+  platforms: {
+    flag: '--platform',
+    of: ['serve', 'load'],
+    type: repeated(platform),
+    refusesEmpty: true,
+    since: 'loading',
+    help: 'A platform of the images that are loaded, such as linux/arm64, or all; may be given several times. Without it: os and arch.',
+  },
+  referrers: {
+    flag: '--referrers',
+    of: ['serve', 'load'],
+    type: boolean,
+    default: false,
+    since: 'loading',
+    help: 'Load signatures, SBOMs and attestations along with each image.',
+  },
+  preloadImages: {
+    flag: '--preload-images',
+    of: ['serve'],
+    type: path,
+    since: 'loading',
+    help: 'Lists of images to load in the background: files and globs, separated by commas.',
+  },
+  imageFile: {
+    flag: '--image-file',
+    of: ['load'],
+    type: path,
+    since: 'loading',
+    help: 'Lists of images to load: files and globs, separated by commas.',
+  },
+  concurrency: {
+    flag: '--concurrency',
+    aliases: ['--concurrent'],
+    of: ['serve', 'load'],
+    type: integer(1, 100),
+    default: 4,
+    since: 'loading',
+    help: 'How many images are loaded at a time.',
+  },
+  resolveRef: { type: plainText, since: 'archives', help: 'The reference of an image that is loaded from an archive.' },
   minFree: {
     flag: '--min-free',
-    of: 'serve',
+    of: ['serve', 'load'],
     type: diskReserve,
     defaultHelp: '5% of the disk or 1GiB, whichever is less',
     since: 'pulling',
@@ -306,11 +352,26 @@ export const settings = {
     since: 'pulling',
     help: 'Reading all that is stored, now and again, in the background, and mending what is damaged.',
   },
-  health: { flag: '--health', of: 'serve', type: port, default: 0, since: 'health', help: 'The port of /health; 0: none.' },
-  metrics: { flag: '--metrics', of: 'serve', type: port, default: 0, since: 'metrics', help: 'The port of /metrics; 0: none.' },
+  maxSize: {
+    flag: '--max-size',
+    of: ['serve', 'prune'],
+    type: size,
+    since: 'pruning',
+    help: 'The most that the store may use of the disk; images that were not used for longest go first. Without it: no limit.',
+  },
+  highWatermark: { type: percent, default: 95, since: 'pruning', help: 'The part of maxSize at which images begin to go.' },
+  lowWatermark: { type: percent, default: 85, since: 'pruning', help: 'The part of maxSize at which no more images go.' },
+  pins: {
+    type: listOf(expressionText),
+    since: 'pruning',
+    help: 'Expressions on references; what matches is never removed, nor what it needs.',
+  },
+  admin: { type: mapOf(adminTable), since: 'pruning', help: 'The admin API under /cmd/.' },
+  health: { flag: '--health', of: ['serve'], type: port, default: 0, since: 'health', help: 'The port of /health; 0: none.' },
+  metrics: { flag: '--metrics', of: ['serve'], type: port, default: 0, since: 'metrics', help: 'The port of /metrics; 0: none.' },
   helloWorld: {
     flag: '--hello-world',
-    of: 'serve',
+    of: ['serve'],
     type: boolean,
     default: false,
     since: 'hello-world',

@@ -33,6 +33,16 @@ export const diskReserve = scalarType<Reserve>({
   parse: ({ text }) => parsePercent(text) ?? parseWhole(text),
 })
 
+/** A part of a whole: 95 for `95%`. */
+export const percent = scalarType({
+  want: 'a part from 1% to 100%',
+  placeholder: undefined,
+  parse: ({ text }) => {
+    const [, digits] = /^(\d{1,3})\s?%?$/.exec(text) ?? []
+    return digits === undefined || Number(digits) < 1 || Number(digits) > 100 ? undefined : Number(digits)
+  },
+})
+
 function parsePercent(text: string): Reserve | undefined {
   const [, digits] = /^(\d{1,3}(?:\.\d+)?) ?%$/.exec(text) ?? []
   const percent = Number(digits)

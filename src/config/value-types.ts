@@ -1,6 +1,8 @@
 /** The kinds of value that a setting can have: what is allowed, and how it is read from a flag or from the file. */
 import { isIP } from 'node:net'
+import type { Platform } from '../oci/manifest.ts'
 import { asRegistry, DOCKER_HUB, type Registry } from '../oci/name.ts'
+import { parsePlatform } from '../oci/platform.ts'
 import { parseReferenceGlob } from '../oci/reference-glob.ts'
 import type { Revalidate } from './config.ts'
 import type { Findings } from './findings.ts'
@@ -134,6 +136,13 @@ export const variableName = scalarType({
   placeholder: 'NAME',
   parse: ({ text }) => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) ? text : undefined),
   show: () => 'something else',
+})
+
+/** `all`: whatever an image has. */
+export const platform = scalarType<Platform | 'all'>({
+  want: 'a platform such as linux/amd64 or linux/arm/v7, or all',
+  placeholder: 'OS/ARCH[/VARIANT]|all',
+  parse: ({ text }) => (text.toLowerCase() === 'all' ? 'all' : parsePlatform(text)),
 })
 
 export const HOUR_MS = 3_600_000

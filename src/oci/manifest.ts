@@ -110,6 +110,19 @@ function parseJson(bytes: Uint8Array): Json {
 
 /** Whether JSON is nested so deep that reading or writing it could end the stack, or take seconds. */
 export function isTooDeep(source: string): boolean {
+  return hasManyBrackets(source) && nestsTooDeep(source)
+}
+
+/** Nearly all have too few of them to be deep, wherever they stand: looking for these is several times as fast as reading. */
+function hasManyBrackets(source: string): boolean {
+  let brackets = 0
+  for (const bracket of ['{', '[']) {
+    for (let at = source.indexOf(bracket); at >= 0; at = source.indexOf(bracket, at + 1)) if (++brackets > MAX_DEPTH) return true
+  }
+  return false
+}
+
+function nestsTooDeep(source: string): boolean {
   let depth = 0
   let quoted = false
   for (let i = 0; i < source.length; i++) {
@@ -184,14 +197,19 @@ function readDescriptor(value: unknown): Descriptor | undefined {
   const size = value.size
   if (digest === undefined || !isDigest(digest) || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
   const mediaType = text(value.mediaType) ?? ''
+  const foreign = (Array.isArray(value.urls) && value.urls.length > 0) || /\.foreign\.|\.nondistributable\./.test(mediaType)
+  const plain = { mediaType, digest, sizeBytes: size, foreign }
+  const { artifactType, annotations, platform } = value
+  const hasMore = artifactType !== undefined || annotations !== undefined || platform !== undefined
+  return hasMore ? withMore(plain, value) : plain // of very many descriptors nearly all are layers, which have no more
+}
+
+function withMore(plain: Descriptor, value: Json): Descriptor {
   const artifactType = text(value.artifactType)
   const annotations = readAnnotations(value.annotations)
   const platform = readPlatform(value.platform)
   return {
-    mediaType,
-    digest,
-    sizeBytes: size,
-    foreign: (Array.isArray(value.urls) && value.urls.length > 0) || /\.foreign\.|\.nondistributable\./.test(mediaType),
+    ...plain,
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(platform === undefined ? {} : { platform }),

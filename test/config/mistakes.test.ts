@@ -4,14 +4,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseCommandLine } from '../../src/config/flags.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { settings } from '../../src/config/settings.ts'
 import { systemClock } from '../../src/observe/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { assertMistake, PLATFORM } from './load-text.ts'
 
-const KEYS =
-  'imagePath, configFile, logLevel, logFile, logFormat, host, port, os, arch, pullTimeout, alwaysPullLatest, tagPolicy, ' +
-  'skipTags, cacheManifests, privateRegistries, negativeTtl, airGapped, prefetch, allowUnconfigured, ' +
-  'defaultNs, registries, credsFile, dockerConfig, preloadImages, imageFile, resolveRef, minFree, scrub, health, metrics, helloWorld, pruneConfig, listConfig, serverTlsConfig'
+/** All that a file may have. */
+const KEYS = Object.keys(settings).join(', ')
 const REGISTRY_KEYS = 'name, aliases, url, description, scheme, auth, tls'
 const PRUNE_KEYS = 'enabled, duration, type, expr, frequency, count, dryRun, dryrun'
 const AUTH_KEYS = 'user, password, passwordFromEnv, passwordFile, dockerConfig, token'

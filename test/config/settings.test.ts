@@ -10,13 +10,13 @@ test('The settings are those of the issue and of the seeds', () => {
   const keys =
     'imagePath configFile logLevel logFile logFormat host port os arch pullTimeout alwaysPullLatest tagPolicy skipTags cacheManifests ' +
     'privateRegistries negativeTtl airGapped prefetch allowUnconfigured defaultNs ' +
-    'registries credsFile dockerConfig preloadImages imageFile resolveRef minFree scrub health metrics helloWorld pruneConfig listConfig serverTlsConfig'
+    'registries credsFile dockerConfig platforms referrers preloadImages imageFile concurrency resolveRef minFree scrub maxSize highWatermark lowWatermark pins admin health metrics helloWorld pruneConfig listConfig serverTlsConfig'
   assert.equal(rows.map(([key]) => key).join(' '), keys)
 })
 
 test('A flag is called as its key, with dashes; one that is given once for each item of a list, as one of them', () => {
   for (const { flag, key, repeated } of FLAGS) {
-    const name = repeated ? key.replace(/ies$/, 'y') : key
+    const name = repeated ? key.replace(/ies$/, 'y').replace(/s$/, '') : key
     assert.equal(flag, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
   }
 })
