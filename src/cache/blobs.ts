@@ -11,6 +11,7 @@ import type { Budgets } from './budgets.ts'
 import type { Catalog } from './catalog.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
+import type { InUse } from './in-use.ts'
 import { blobName, type NegativeAnswers } from './negative.ts'
 import type { Presence } from './presence.ts'
 import type { SmallBlobs } from './small-blobs.ts'
@@ -30,6 +31,7 @@ export type BlobsDeps = {
   readonly verifications: Verifications
   readonly smallBlobs: SmallBlobs
   readonly presence: Presence
+  readonly inUse: InUse
   readonly negative: NegativeAnswers
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
@@ -50,6 +52,7 @@ export class Blobs {
     const kept = this.#deps.smallBlobs.get(digest)
     if (kept === undefined || this.#deps.catalog.manifest(digest) !== undefined) return undefined
     this.#deps.presence.lookFor(digest)
+    this.#deps.inUse.touch(digest)
     return this.#hit(kept, source, digest)
   }
 
@@ -58,7 +61,7 @@ export class Blobs {
     const kept = this.atHand(digest, source)
     if (kept !== undefined) return kept
     await this.#refuseManifests(digest)
-    const hit = (blob: ReadableBlob) => this.#hit(blob, source, digest)
+    const hit = (blob: ReadableBlob) => this.#hit(this.#deps.inUse.lend(digest, blob), source, digest)
     return this.#storedOr(digest, source, hit, () => this.#fill(digest, source, demand))
   }
 
@@ -78,12 +81,13 @@ export class Blobs {
   }
 
   async #fill(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
-    const { fills, log } = this.#deps
+    const { fills, inUse, log } = this.#deps
     const { fill, joined } = this.#startOrJoin(digest, source, demand)
     if (!joined) log.info('pulling from upstream', { reference: nameOf(source, digest) })
     try {
-      if (fill.verified) return this.#hit(await fill.ready(source), source, digest)
-      return { blob: await fill.ready(source), status: joined ? COLLAPSED : MISS }
+      const isHit = fill.verified
+      const blob = inUse.lend(digest, await fill.ready(source))
+      return isHit ? this.#hit(blob, source, digest) : { blob, status: joined ? COLLAPSED : MISS }
     } catch (error) {
       return this.#fail(digest, source, demand, error)
     } finally {

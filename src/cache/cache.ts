@@ -1,18 +1,25 @@
 /** The cache: puts its parts together, owns their lives, and is what the server asks. */
-import type { Config, ScrubConfig } from '../config/config.ts'
+import type { BudgetConfig, Config, PruneConfig, ScrubConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import type { ScrubNotes } from '../store/scrub-note.ts'
+import type { PruneNote } from '../store/prune-note.ts'
+import type { ScrubNote } from '../store/scrub-note.ts'
 import type { Space } from '../store/space.ts'
 import type { SpoolDirectory } from '../store/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { StoreFiles } from '../store/store-files.ts'
+import type { StoreNote } from '../store/store-note.ts'
 import type { UpstreamDirectory } from '../upstream/upstream.ts'
 import { Blobs } from './blobs.ts'
+import { Budget } from './budget.ts'
 import type { Budgets } from './budgets.ts'
 import { Catalog } from './catalog.ts'
 import { loadCatalog } from './catalog-load.ts'
-import { Fills } from './fills.ts'
+import { Explainer } from './explain.ts'
+import { Fills, type FillView } from './fills.ts'
+import type { LoadOptions } from './image-load.ts'
+import { ImageLoader } from './image-loader.ts'
+import { InUse } from './in-use.ts'
 import { Lists } from './lists.ts'
 import { Manifests } from './manifests.ts'
 import { Mender } from './mender.ts'
@@ -20,14 +27,20 @@ import { NegativeAnswers } from './negative.ts'
 import { Prefetch } from './prefetch.ts'
 import { Presence } from './presence.ts'
 import { PrivateRegistries } from './private-registries.ts'
+import { PruneSchedule } from './prune-schedule.ts'
+import { Pruner } from './pruner.ts'
 import { Publisher } from './publisher.ts'
+import { storedBytes } from './retention.ts'
 import { Scrub } from './scrub.ts'
 import { SmallBlobs } from './small-blobs.ts'
+import { Supply } from './supply.ts'
+import { listedBlobs } from './survey.ts'
 import { Sweep } from './sweep.ts'
 import { TagPolicy, type TagSettings } from './tag-policy.ts'
 import { Verifications } from './verification.ts'
 
-export type CacheSettings = TagSettings & Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs'>
+export type CacheSettings = TagSettings &
+  Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs' | 'budget' | 'pins'>
 
 export type CacheDeps = {
   readonly store: Store
@@ -36,11 +49,20 @@ export type CacheDeps = {
   readonly upstreams: UpstreamDirectory
   readonly settings: CacheSettings
   /** Without it nothing that is stored is read but what clients ask for. */
-  readonly scrub?: { readonly settings: ScrubConfig; readonly files: StoreFiles; readonly notes: ScrubNotes }
+  readonly scrub?: { readonly settings: ScrubConfig; readonly files: StoreFiles; readonly notes: StoreNote<ScrubNote> }
+  /** Without it nothing is removed but on demand, and for want of room. */
+  readonly prune?: { readonly settings: PruneConfig; readonly note: StoreNote<PruneNote> }
   readonly budgets: Budgets
   readonly clock: Clock
   readonly log: Log
 }
+
+/** What was served within this time is not removed, nor what is needed with it: its client may be in the middle of its pull. */
+const IN_USE_MS = 10 * 60_000
+/** What nothing needs may be needed in a moment, or by somebody who is yet to say so. */
+const ORPHANS_MS = 24 * 3600_000
+/** Unfinished downloads are cleared away when there is want of room, if nobody came back for so long. */
+const LEFT_MS = 24 * 3600_000
 
 export class Cache {
   readonly manifests: Manifests
@@ -48,27 +70,38 @@ export class Cache {
   readonly lists: Lists
   /** Completes images that clients ask for; undefined where the settings forbid it. */
   readonly prefetch: Prefetch | undefined
+  /** Removes what is not wanted any more. */
+  readonly pruner: Pruner
+  /** What is known of all that is stored; complete when `ready` resolves. */
+  readonly catalog = new Catalog()
+  readonly ready: Promise<void>
+  readonly explainer: Explainer
   readonly #deps: CacheDeps
-  readonly #catalog = new Catalog()
   readonly #fills: Fills
   readonly #verifications: Verifications
   readonly #publisher: Publisher
   readonly #presence: Presence
   readonly #sweep: Sweep
   readonly #scrub: Scrub | undefined
+  readonly #budget: Budget | undefined
+  readonly #pruneSchedule: PruneSchedule | undefined
   readonly #load: { begin: () => void }
   #isLoaded = false
 
   constructor(deps: CacheDeps) {
-    const { store, spools, space, upstreams, settings, budgets, clock, log } = deps
-    const catalog = this.#catalog
+    const { store, spools, upstreams, settings, budgets, clock, log } = deps
+    const { catalog } = this
     const { airGapped } = settings
     let begin = () => {}
     const catalogReady = new Promise<void>((resolve) => {
       begin = resolve
     })
+    this.ready = catalogReady
     this.#deps = deps
     this.#load = { begin }
+    this.#budget = settings.budget.maxBytes === undefined ? undefined : this.#newBudget(settings.budget, settings.budget.maxBytes)
+    const space = this.#budget ?? deps.space
+    const inUse = new InUse(clock, IN_USE_MS)
     this.#publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: budgets.accessTimesMs })
     const smallBlobs = new SmallBlobs()
     this.#fills = new Fills({ upstreams, spools, space, clock, log, budgets, store, catalog, smallBlobs })
@@ -85,17 +118,37 @@ export class Cache {
     })
     this.#verifications = new Verifications(store, log)
     this.#sweep = new Sweep({ spools, space, clock, log, olderThanMs: budgets.spoolMs })
+    this.pruner = new Pruner({
+      catalog,
+      catalogReady,
+      store,
+      space,
+      publisher: this.#publisher,
+      guards: () => ({
+        servedSinceMs: clock.now() - IN_USE_MS,
+        isInUse: (digest) => inUse.has(digest),
+        filled: this.#fills.underWay(),
+        orphansSinceMs: clock.now() - ORPHANS_MS,
+      }),
+      isPinned: (reference) => settings.pins?.matches(reference) === true,
+      onBlobGone: (digest) => smallBlobs.forget(digest),
+      clock,
+      log,
+    })
+    this.#pruneSchedule = deps.prune?.settings.enabled === true ? this.#newSchedule(deps.prune) : undefined
     const privates = new PrivateRegistries(settings.privateRegistries, settings.registries, catalog)
     const negative = new NegativeAnswers(clock, settings.negativeTtlMs)
+    const policy = new TagPolicy(settings)
     this.manifests = new Manifests({
       catalog,
       catalogReady,
       publisher: this.#publisher,
       presence: this.#presence,
+      inUse,
       store,
       upstreams,
       airGapped,
-      policy: new TagPolicy(settings),
+      policy,
       privates,
       negative,
       budgets,
@@ -111,6 +164,7 @@ export class Cache {
       verifications: this.#verifications,
       smallBlobs,
       presence: this.#presence,
+      inUse,
       upstreams,
       airGapped,
       budgets,
@@ -133,12 +187,36 @@ export class Cache {
       settings.prefetch && !airGapped
         ? new Prefetch({ catalog, store, fills: this.#fills, smallBlobs, clock, log, completeWithinMs: budgets.completeWithinMs })
         : undefined
+    this.explainer = new Explainer({
+      catalog,
+      catalogReady,
+      store,
+      fills: this.#fills,
+      smallBlobs,
+      publisher: this.#publisher,
+      upstreams,
+      privates,
+      negative,
+      policy,
+      airGapped,
+      clock,
+    })
     this.#scrub = deps.scrub === undefined ? undefined : this.#newScrub(deps.scrub)
+  }
+
+  /** How much of the disk the store takes, where that is known: within a budget, and after a prune. */
+  get usedBytes(): number | undefined {
+    return this.#budget?.usedBytes ?? this.pruner.last?.keptBytes
   }
 
   /** Whether everything that is in the store is known. */
   get isLoaded(): boolean {
     return this.#isLoaded
+  }
+
+  /** What is being downloaded, or is to be. */
+  fills(): readonly FillView[] {
+    return this.#fills.views()
   }
 
   /** Loads the catalog; requests that come meanwhile wait for it. What cannot be loaded is logged, and found again file by file when it is asked for. */
@@ -148,6 +226,8 @@ export class Cache {
     this.#load.begin()
     this.#publisher.start()
     this.#sweep.start()
+    this.#budget?.start()
+    this.#pruneSchedule?.start()
     this.prefetch?.resume()
     this.#scrub?.start()
   }
@@ -165,9 +245,22 @@ export class Cache {
     })
   }
 
+  /** Loads images whole; where the settings are air-gapped it only looks whether they are. */
+  newLoader(options: Omit<LoadOptions, 'onlyLook'>): ImageLoader {
+    const { store, space, upstreams, settings, clock, log } = this.#deps
+    const [catalog, fills, verifications, publisher] = [this.catalog, this.#fills, this.#verifications, this.#publisher]
+    const supply = new Supply({ store, space, fills, verifications, upstreams, clock })
+    const { manifests, lists } = this
+    const onlyLook = settings.airGapped
+    return new ImageLoader({ ...options, onlyLook }, { catalog, manifests, lists, publisher, supply, clock, log })
+  }
+
   /** Ends fills, and resolves when everything verified is stored. */
   async stop(): Promise<void> {
     await this.#scrub?.stop()
+    await this.#pruneSchedule?.stop()
+    await this.pruner.stop()
+    await this.#budget?.stop()
     await this.#presence.stop()
     await this.#sweep.stop()
     await this.prefetch?.stop()
@@ -176,10 +269,38 @@ export class Cache {
     await this.#publisher.stop()
   }
 
+  #newBudget(budget: BudgetConfig, maxBytes: number): Budget {
+    const { space, store, spools, clock, log } = this.#deps
+    return new Budget({
+      space,
+      budget: { ...budget, maxBytes },
+      count: async () => storedBytes({ catalog: this.catalog, blobs: await listedBlobs(store) }) + (await spools.leftBytes()),
+      evict: async (most) => {
+        await spools.removeStale(LEFT_MS)
+        const leftBytes = await spools.leftBytes()
+        const { references, manifests, blobs, freedBytes, keptBytes } = await this.pruner.prune({ maxBytes: Math.max(0, most - leftBytes) })
+        log.info('made room in the store', {
+          references: references.length,
+          manifests: manifests.length,
+          blobs: blobs.length,
+          bytes: freedBytes,
+        })
+        return keptBytes + leftBytes
+      },
+      clock,
+      log,
+    })
+  }
+
+  #newSchedule({ settings, note }: NonNullable<CacheDeps['prune']>): PruneSchedule {
+    const { clock, log } = this.#deps
+    return new PruneSchedule({ settings, pruner: this.pruner, note, clock, log })
+  }
+
   async #loadCatalog(): Promise<void> {
     const { store, clock, log } = this.#deps
     try {
-      await loadCatalog(this.#catalog, store, clock, log)
+      await loadCatalog(this.catalog, store, clock, log)
     } catch (error) {
       log.error('could not read the whole store', { error })
     }
@@ -189,7 +310,7 @@ export class Cache {
     if (settings.everyMs === 0) return undefined
     const { store, space, upstreams, clock, log } = this.#deps
     const { airGapped } = this.#deps.settings
-    const [catalog, fills, manifests, publisher] = [this.#catalog, this.#fills, this.manifests, this.#publisher]
+    const [catalog, fills, manifests, publisher] = [this.catalog, this.#fills, this.manifests, this.#publisher]
     const mender = new Mender({ catalog, store, files, fills, manifests, publisher, upstreams, airGapped, log })
     const completes = this.prefetch !== undefined
     return new Scrub({ settings, files, notes, store, catalog, fills, mender, space, completes, clock, log })

@@ -15,8 +15,8 @@ export async function loadCatalog(catalog: Catalog, store: Store, clock: Clock, 
   for await (const record of store.listRecords()) {
     if (!addRecord(catalog, record, log)) continue
     const naming = namedBy(record)
-    const known = named.get(naming.ref.reference)
-    if (known === undefined || !isLater(known, naming)) named.set(naming.ref.reference, naming)
+    const known = named.get(naming.reference)
+    if (known === undefined || !isLater(known, naming)) named.set(naming.reference, naming)
   }
   for await (const ref of store.listRefs()) {
     const isThere = catalog.manifest(ref.digest) !== undefined
@@ -24,7 +24,7 @@ export async function loadCatalog(catalog: Catalog, store: Store, clock: Clock, 
     else log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
     if (isThere || !isYounger(named.get(ref.reference), ref)) named.delete(ref.reference)
   }
-  for (const { ref } of named.values()) learn(catalog, ref)
+  for (const ref of named.values()) learn(catalog, ref)
   log.info(`loaded ${catalog.manifestCount} manifest(s) in ${Math.round(clock.monotonic() - began)} ms`)
   return catalog.manifestCount
 }
@@ -50,16 +50,16 @@ export function addRecord(catalog: Catalog, record: ManifestRecord, log: Log): b
 }
 
 /** The reference that a record names itself: older programs have no other. */
-type NamedByRecord = { readonly ref: RefRecord; readonly writtenMs: number }
+type NamedByRecord = RefRecord & { readonly writtenMs: number }
 
 function namedBy(record: ListedRecord): NamedByRecord {
   const { imageUrl, digest, createdMs, pulledMs, writtenMs } = record
-  return { ref: { reference: imageUrl, digest, createdMs, pulledMs, checkedMs: createdMs }, writtenMs }
+  return { reference: imageUrl, digest, createdMs, pulledMs, checkedMs: createdMs, writtenMs }
 }
 
 /** Of two records with one reference, an older program used the one that it wrote last. */
 function isLater(one: NamedByRecord, other: NamedByRecord): boolean {
-  return one.writtenMs === other.writtenMs ? one.ref.createdMs > other.ref.createdMs : one.writtenMs > other.writtenMs
+  return one.writtenMs === other.writtenMs ? one.createdMs > other.createdMs : one.writtenMs > other.writtenMs
 }
 
 /** Whether an older program, which knows no references, wrote the record after the reference was last used: it moved the tag. */

@@ -6,7 +6,9 @@ import type { Digest } from '../oci/digest.ts'
 import { isAttestation, type Manifest } from '../oci/manifest.ts'
 import type { ManifestKind } from '../oci/media-type.ts'
 import type { Registry, Repository } from '../oci/name.ts'
+import { formatPlatform } from '../oci/platform.ts'
 import type { ManifestRecord, RefRecord } from '../store/store.ts'
+import { MultiMap } from './multi-map.ts'
 
 export type BlobUse = { readonly digest: Digest; readonly sizeBytes: number; readonly foreign: boolean }
 
@@ -18,10 +20,14 @@ export type ManifestEntry = {
   /** Who supplied it. */
   readonly registry: Registry
   readonly repository: Repository
+  /** The reference that its record names: without a file for that reference it counts after a restart. Changed by `nameRecord` only. */
+  namedBy: string
   readonly createdMs: number
   readonly blobs: readonly BlobUse[]
   /** What an index lists; empty otherwise. */
   readonly manifests: readonly Digest[]
+  /** What each of these is for, `linux/arm64`; empty where the index does not say. */
+  readonly platforms: readonly string[]
   /** An attestation's blobs are nobody's business until somebody asks for them. */
   readonly attestation: boolean
   readonly subject?: Digest
@@ -30,8 +36,8 @@ export type ManifestEntry = {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** How long the manifests of one registry say that a blob is, and how many of them. */
-type SizeClaim = { readonly sizeBytes: number; readonly registry: Registry; uses: number }
+/** What the manifests of one registry say of a blob, once for all that say the same, and how many these are. */
+type BlobClaim = BlobUse & { readonly registry: Registry; uses: number }
 
 export type RefEntry = { reference: string; digest: Digest; createdMs: number; pulledMs: number; checkedMs: number; began: number }
 
@@ -39,20 +45,31 @@ export type RefEntry = { reference: string; digest: Digest; createdMs: number; p
 const MOST_ANNOTATIONS = 8 * 1024
 
 /** One for all that list none. */
-const NONE: readonly Digest[] = []
+const NONE: readonly never[] = []
 
 export class Catalog {
   readonly #manifests = new Map<Digest, ManifestEntry>()
   readonly #refs = new Map<string, RefEntry>()
-  readonly #refsOf = new Map<Digest, Set<RefEntry>>()
+  readonly #refsOf = new MultiMap<Digest, RefEntry>()
   /** What manifests say of a blob's size, and how many say so; normally all say the same. */
-  readonly #blobSizes = new Map<Digest, SizeClaim[]>()
-  readonly #referrers = new Map<Digest, Set<ManifestEntry>>()
-  /** One copy of each text that many manifests share: layer digests, media types, names. */
+  readonly #claims = new MultiMap<Digest, BlobClaim>()
+  readonly #referrers = new MultiMap<Digest, ManifestEntry>()
+  /** The indexes that list a manifest, cached or not. */
+  readonly #listedBy = new MultiMap<Digest, ManifestEntry>()
+  /** One copy of each text that many manifests share: media types, names, platforms. */
   readonly #texts = new Map<string, string>()
 
   get manifestCount(): number {
     return this.#manifests.size
+  }
+
+  get referenceCount(): number {
+    return this.#refs.size
+  }
+
+  /** How many blobs cached manifests need, whether these are stored or not. */
+  get blobCount(): number {
+    return this.#claims.size
   }
 
   manifest(digest: Digest): ManifestEntry | undefined {
@@ -67,10 +84,10 @@ export class Catalog {
   addManifest(record: ManifestRecord, manifest: Manifest): ManifestEntry {
     const known = this.#manifests.get(record.digest)
     if (known !== undefined) return known
-    const entry = this.#entryOf(record, manifest)
+    const entry = this.#newEntry(record, manifest)
     this.#manifests.set(entry.digest, entry)
-    for (const blob of entry.blobs) this.#useBlob(blob, entry.registry)
-    if (entry.subject !== undefined) addTo(this.#referrers, entry.subject, entry)
+    for (const listed of entry.manifests) this.#listedBy.add(listed, entry)
+    if (entry.subject !== undefined) this.#referrers.add(entry.subject, entry)
     return entry
   }
 
@@ -79,13 +96,20 @@ export class Catalog {
     if (entry === undefined) return
     this.#manifests.delete(digest)
     for (const blob of entry.blobs) this.#unuseBlob(blob, entry.registry)
-    if (entry.subject !== undefined) removeFrom(this.#referrers, entry.subject, entry)
+    for (const listed of entry.manifests) this.#listedBy.remove(listed, entry)
+    if (entry.subject !== undefined) this.#referrers.remove(entry.subject, entry)
   }
 
   /** Removes a manifest with all that points at it. */
   forget(digest: Digest): void {
     for (const ref of [...this.refsOf(digest)]) this.removeRef(ref.reference)
     this.removeManifest(digest)
+  }
+
+  /** Its record was written, and names that reference. */
+  nameRecord(digest: Digest, reference: string): void {
+    const entry = this.#manifests.get(digest)
+    if (entry !== undefined) entry.namedBy = this.#refs.get(reference)?.reference ?? reference
   }
 
   /** @param reference in canonical spelling */
@@ -98,7 +122,7 @@ export class Catalog {
   }
 
   refsOf(digest: Digest): Iterable<RefEntry> {
-    return this.#refsOf.get(digest) ?? []
+    return this.#refsOf.get(digest)
   }
 
   /**
@@ -109,10 +133,14 @@ export class Catalog {
   setRef(ref: RefRecord, began: number): boolean {
     const known = this.#refs.get(ref.reference)
     if (known !== undefined && known.began > began) return known.digest === ref.digest
-    if (known !== undefined) removeFrom(this.#refsOf, known.digest, known)
-    const entry = { ...ref, digest: this.#intern(ref.digest), createdMs: known?.createdMs ?? ref.createdMs, began }
-    this.#refs.set(ref.reference, entry)
-    addTo(this.#refsOf, entry.digest, entry)
+    if (known !== undefined) this.#refsOf.remove(known.digest, known)
+    const { pulledMs, checkedMs } = ref
+    const manifest = this.#manifests.get(ref.digest)
+    const digest = manifest?.digest ?? ref.digest
+    const reference = manifest?.namedBy === ref.reference ? manifest.namedBy : ref.reference // one text for both
+    const entry = { reference, digest, createdMs: known?.createdMs ?? ref.createdMs, pulledMs, checkedMs, began }
+    this.#refs.set(reference, entry)
+    this.#refsOf.add(digest, entry)
     return true
   }
 
@@ -120,7 +148,7 @@ export class Catalog {
     const entry = this.#refs.get(reference)
     if (entry === undefined) return
     this.#refs.delete(reference)
-    removeFrom(this.#refsOf, entry.digest, entry)
+    this.#refsOf.remove(entry.digest, entry)
   }
 
   /**
@@ -128,12 +156,37 @@ export class Catalog {
    * size, of another registry above all, must not keep others from their layer.
    */
   blobSize(digest: Digest, registry: Registry): number | undefined {
-    const claims = this.#blobSizes.get(digest)?.filter((claim) => claim.registry === registry)
-    return claims?.length === 1 ? claims[0]?.sizeBytes : undefined
+    const sizes = new Set<number>()
+    for (const claim of this.#claims.get(digest)) if (claim.registry === registry) sizes.add(claim.sizeBytes)
+    return sizes.size === 1 ? first(sizes) : undefined
+  }
+
+  /** Whether a cached manifest needs a blob. */
+  needsBlob(digest: Digest): boolean {
+    return this.#claims.has(digest)
+  }
+
+  /** Each blob that a cached manifest needs, once. */
+  neededBlobs(): Iterable<Digest> {
+    return this.#claims.keys()
+  }
+
+  /** The blobs that cached manifests need, and how many need each. */
+  *blobUses(): Iterable<readonly [digest: Digest, uses: number]> {
+    for (const digest of this.#claims.keys()) {
+      let all = 0
+      for (const { uses } of this.#claims.get(digest)) all += uses
+      yield [digest, all]
+    }
+  }
+
+  /** The cached indexes that list a manifest. */
+  indexesOf(digest: Digest): readonly ManifestEntry[] {
+    return [...this.#listedBy.get(digest)]
   }
 
   referrersOf(digest: Digest): Iterable<ManifestEntry> {
-    return this.#referrers.get(digest) ?? []
+    return this.#referrers.get(digest)
   }
 
   /** The cached tags of a repository, unordered. */
@@ -142,39 +195,48 @@ export class Catalog {
     return [...this.#refs.keys()].filter((reference) => reference.startsWith(prefix)).map((reference) => reference.slice(prefix.length))
   }
 
-  #entryOf(record: ManifestRecord, manifest: Manifest): ManifestEntry {
+  /** Its blobs are in use from now on. */
+  #newEntry(record: ManifestRecord, manifest: Manifest): ManifestEntry {
     const { subject, artifactType, annotations } = manifest
+    const registry = this.#intern(record.registry)
     return {
-      digest: this.#intern(record.digest),
+      digest: record.digest,
       mediaType: this.#intern(manifest.mediaType),
       kind: manifest.kind,
       sizeBytes: record.bytes.byteLength,
-      registry: this.#intern(record.registry),
+      registry,
       repository: this.#intern(record.repository),
+      namedBy: this.#refs.get(record.imageUrl)?.reference ?? record.imageUrl,
       createdMs: record.createdMs,
-      blobs: manifest.blobs.map(({ digest, sizeBytes, foreign }) => ({ digest: this.#intern(digest), sizeBytes, foreign })),
-      manifests: manifest.manifests.length === 0 ? NONE : manifest.manifests.map(({ digest }) => this.#intern(digest)),
+      blobs: manifest.blobs.length === 0 ? NONE : manifest.blobs.map((blob) => this.#useBlob(blob, registry)),
+      manifests:
+        manifest.manifests.length === 0 ? NONE : manifest.manifests.map(({ digest }) => this.#manifests.get(digest)?.digest ?? digest),
+      platforms:
+        manifest.manifests.length === 0
+          ? NONE
+          : manifest.manifests.map(({ platform }) => (platform === undefined ? '' : this.#intern(formatPlatform(platform)))),
       attestation: isAttestation(manifest),
-      ...(subject === undefined ? {} : { subject: this.#intern(subject) }),
+      ...(subject === undefined ? {} : { subject }),
       ...(artifactType === undefined ? {} : { artifactType: this.#intern(artifactType) }),
       ...(subject === undefined || annotations === undefined || isTooBig(annotations) ? {} : { annotations }),
     }
   }
 
-  #useBlob({ digest, sizeBytes }: BlobUse, registry: Registry): void {
-    const claims = this.#blobSizes.get(digest)
-    const claim = claims?.find((known) => known.sizeBytes === sizeBytes && known.registry === registry)
-    if (claims === undefined) this.#blobSizes.set(digest, [{ sizeBytes, registry, uses: 1 }])
-    else if (claim === undefined) claims.push({ sizeBytes, registry, uses: 1 })
-    else claim.uses++
+  #useBlob({ digest, sizeBytes, foreign }: BlobUse, registry: Registry): BlobUse {
+    const claims = this.#claims.get(digest)
+    const claim = claimLike(claims, { sizeBytes, foreign, registry })
+    if (claim !== undefined) claim.uses++
+    return claim ?? this.#newClaim({ digest: first(claims)?.digest ?? digest, sizeBytes, foreign, registry, uses: 1 })
   }
 
-  #unuseBlob({ digest, sizeBytes }: BlobUse, registry: Registry): void {
-    const claims = this.#blobSizes.get(digest) ?? []
-    const claim = claims.find((known) => known.sizeBytes === sizeBytes && known.registry === registry)
-    if (claim === undefined || --claim.uses > 0) return
-    if (claims.length === 1) this.#blobSizes.delete(digest)
-    else claims.splice(claims.indexOf(claim), 1)
+  #newClaim(claim: BlobClaim): BlobClaim {
+    this.#claims.add(claim.digest, claim)
+    return claim
+  }
+
+  #unuseBlob({ digest, sizeBytes, foreign }: BlobUse, registry: Registry): void {
+    const claim = claimLike(this.#claims.get(digest), { sizeBytes, foreign, registry })
+    if (claim !== undefined && --claim.uses === 0) this.#claims.remove(digest, claim)
   }
 
   #intern<T extends string>(text: T): T {
@@ -185,19 +247,19 @@ export class Catalog {
   }
 }
 
+function claimLike(
+  claims: Iterable<BlobClaim>,
+  { sizeBytes, foreign, registry }: Pick<BlobClaim, 'sizeBytes' | 'foreign' | 'registry'>,
+): BlobClaim | undefined {
+  for (const claim of claims) if (claim.sizeBytes === sizeBytes && claim.foreign === foreign && claim.registry === registry) return claim
+  return undefined
+}
+
 function isTooBig(annotations: Readonly<Record<string, string>>): boolean {
   return Buffer.byteLength(JSON.stringify(annotations)) > MOST_ANNOTATIONS
 }
 
-function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
-  const set = map.get(key)
-  if (set === undefined) map.set(key, new Set([value]))
-  else set.add(value)
-}
-
-function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
-  const set = map.get(key)
-  if (set === undefined) return
-  set.delete(value)
-  if (set.size === 0) map.delete(key)
+function first<T>(values: Iterable<T>): T | undefined {
+  for (const value of values) return value
+  return undefined
 }

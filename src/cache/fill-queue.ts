@@ -35,7 +35,7 @@ export class FillQueue {
     this.#countOf.clear()
   }
 
-  [Symbol.iterator](): Iterator<Fill> {
+  [Symbol.iterator](): IterableIterator<Fill> {
     return this.#fills.values()
   }
 }

@@ -52,6 +52,12 @@ export class Fill {
   #failure: Error | undefined
   /** The last trouble that was logged: it need not be said twice. */
   #noted: Error | undefined
+  #end = (): void => {}
+
+  /** Resolves when it is stored, has failed, or will never begin. */
+  readonly over = new Promise<void>((resolve) => {
+    this.#end = resolve
+  })
 
   /** Where it was asked for first. */
   readonly registry: Registry
@@ -100,6 +106,16 @@ export class Fill {
   /** From then on it has all there is, and only its way into the store is left. */
   get verified(): boolean {
     return this.#arrival.progress.verified
+  }
+
+  /** How much of it lies in the spool. */
+  get writtenBytes(): number {
+    return this.#arrival.progress.written
+  }
+
+  /** Undefined as long as nobody has said. */
+  get sizeBytes(): number | undefined {
+    return this.#arrival.sizeBytes
   }
 
   /** All that were brought, the first one first. */
@@ -168,6 +184,8 @@ export class Fill {
       }
     } catch (error) {
       this.#fail(error)
+    } finally {
+      this.#end()
     }
   }
 
@@ -175,6 +193,7 @@ export class Fill {
   stop(reason: Error = new UpstreamError('unreachable', 'the server is stopping')): void {
     this.#stopping.abort(reason)
     this.#fail(this.#stopping.signal.reason)
+    if (!this.#began) this.#end()
   }
 
   get #headersMayGo(): boolean {

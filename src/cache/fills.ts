@@ -15,7 +15,7 @@ import { FillQueue } from './fill-queue.ts'
 import { type FillSpool, WindowMemory } from './fill-spool.ts'
 import { HeldBytes } from './receive.ts'
 import type { SmallBlobs } from './small-blobs.ts'
-import type { Source } from './sources.ts'
+import { type Source, sourceName } from './sources.ts'
 
 export type FillsDeps = Omit<FillDeps, 'publish' | 'held' | 'rehashes' | 'windows' | 'onWaiting'> & {
   readonly store: Store
@@ -25,6 +25,19 @@ export type FillsDeps = Omit<FillDeps, 'publish' | 'held' | 'rehashes' | 'window
 }
 
 type Priority = 'client' | 'background'
+
+/** A fill at one moment, for people who look. */
+export type FillView = {
+  readonly digest: Digest
+  /** `waiting`: for an upstream that does not send. `publishing`: it is verified, and on its way into the store. */
+  readonly state: 'running' | 'waiting' | 'publishing' | 'queued'
+  /** As `docker.io/library/alpine`, the first one first. */
+  readonly sources: readonly string[]
+  readonly writtenBytes: number
+  readonly sizeBytes: number | undefined
+  /** How many requests wait for it or read from it. */
+  readonly waiters: number
+}
 
 /** How often a fill in the background is put off because its registry is in trouble. */
 const MAX_PUT_OFF = 5
@@ -93,11 +106,25 @@ export class Fills {
     return queued
   }
 
+  /** All there are at this moment: those that run first, then those in line. */
+  views(): FillView[] {
+    return [
+      ...Array.from(this.#running.keys(), (fill) => viewOf(fill, fill.isWaiting ? 'waiting' : 'running')),
+      ...Array.from(this.#publishing, (fill) => viewOf(fill, 'publishing')),
+      ...Object.values(this.#queues).flatMap((queue) => Array.from(queue, (fill) => viewOf(fill, 'queued'))),
+    ]
+  }
+
   /** Whoever waited for a fill that never began has gone: it need not begin, or not before others. */
   abandonIfQueued(fill: Fill): void {
     if (fill.waiters > 0 || !this.#queues.client.delete(fill)) return
     if (fill.inBackground) this.#enqueue(fill, 'background')
     else this.#forget(fill)
+  }
+
+  /** What is being downloaded, waits to be, or is on its way into the store. */
+  underWay(): ReadonlySet<Digest> {
+    return new Set(this.#fills.keys())
   }
 
   /** Whether it is in memory only, or was until others took its place there. */
@@ -293,6 +320,10 @@ export class Fills {
       this.#forget(fill) // before the fill lets go of its spool: nobody joins it any more
     }
   }
+}
+
+function viewOf({ digest, sources, writtenBytes, sizeBytes, waiters }: Fill, state: FillView['state']): FillView {
+  return { digest, state, sources: sources.map(sourceName), writtenBytes, sizeBytes, waiters }
 }
 
 /** Running fills. */

@@ -88,6 +88,8 @@ export class Lists {
       404,
       'MANIFEST_UNKNOWN',
       `no referrers of ${subject} are cached${trouble === undefined ? '' : `, and ${trouble.message}`}`,
+      {},
+      { cause: trouble },
     )
   }
 

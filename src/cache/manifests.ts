@@ -10,7 +10,7 @@ import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { type Manifest, ManifestError, parseManifest } from '../oci/manifest.ts'
 import { isMachineryTag } from '../oci/name.ts'
-import { formatReference, type Reference } from '../oci/reference.ts'
+import { formatReference, type Reference, type TagReference } from '../oci/reference.ts'
 import type { ManifestRecord, Store } from '../store/store.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
 import type { UpstreamDirectory, UpstreamManifest } from '../upstream/upstream.ts'
@@ -18,7 +18,9 @@ import { type CacheStatus, COLLAPSED, type Demand, HIT, MISS, troubleOf } from '
 import type { Budgets } from './budgets.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import { addRecord } from './catalog-load.ts'
+import type { InUse } from './in-use.ts'
 import { ManifestPlaces } from './manifest-places.ts'
+import { missingPlatform } from './missing-platform.ts'
 import type { NegativeAnswers } from './negative.ts'
 import type { Presence } from './presence.ts'
 import type { PrivateRegistries } from './private-registries.ts'
@@ -38,6 +40,7 @@ export type ManifestsDeps = {
   readonly catalogReady: Promise<void>
   readonly publisher: Publisher
   readonly presence: Presence
+  readonly inUse: InUse
   readonly store: Store
   readonly upstreams: UpstreamDirectory
   readonly airGapped: boolean
@@ -73,7 +76,7 @@ export class Manifests {
 
   /** What `get` would answer, where it is in memory and nobody has to be asked: so that it can be answered in this turn. */
   atHand(reference: Reference, demand: Demand, wantBytes: boolean): ManifestAnswer | undefined {
-    const { publisher, presence, log } = this.#deps
+    const { publisher, presence, inUse, log } = this.#deps
     const name = formatReference(reference)
     const entry = this.#known(reference, name)
     if (entry === undefined) return undefined
@@ -83,6 +86,7 @@ export class Manifests {
     const bytes = wantBytes ? publisher.bytesAtHand(entry.digest) : undefined
     if (wantBytes && bytes === undefined) return undefined
     publisher.touch(entry.digest)
+    inUse.touch(entry.digest)
     presence.lookFor(entry.digest)
     log.info('serving from cache', { reference: name })
     return { entry, status: stale === undefined ? HIT : { hit: true, stale }, bytes }
@@ -97,14 +101,33 @@ export class Manifests {
     const name = formatReference(reference)
     const cached = await this.#cached(reference, name)
     if (cached === undefined) return this.#miss(reference, demand, wantBytes)
-    const { publisher, presence, log } = this.#deps
+    const { publisher, presence, inUse, log } = this.#deps
     const answer = await this.#answer(reference, cached, demand, this.#question(reference, name, demand, check))
     publisher.touch(cached.digest)
+    inUse.touch(cached.digest)
     presence.lookFor(cached.digest)
     if (answer.status.hit) log.info('serving from cache', { reference: name })
     if (!wantBytes) return { ...answer, bytes: undefined }
     const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))
     return bytes === undefined ? this.#lost(reference, answer.entry, demand) : { ...answer, bytes }
+  }
+
+  /**
+   * Gives a cached manifest a tag, if its registry says that it has it.
+   * @returns what the tag names there
+   * @throws OciError, UpstreamError
+   */
+  async confirmTag(reference: TagReference, digest: Digest): Promise<Digest> {
+    const { upstreams, clock, budgets } = this.#deps
+    const { registry, repository, tag } = reference
+    const began = ++this.#began
+    const upstream = upstreams.of(registry)
+    const named = await within(clock, budgets.firstByteMs, silence(reference), async (signal) => {
+      const told = await upstream.headManifest(repository, tag, signal)
+      return told ?? digestOf((await upstream.getManifest(repository, tag, signal)).bytes, digestAlgorithm(digest))
+    })
+    if (named === digest) this.#name(formatReference(reference), digest, began)
+    return named
   }
 
   /** What is cached of a reference, without asking anybody: the catalog, then the store (somebody may have copied files in). */
@@ -123,10 +146,10 @@ export class Manifests {
   }
 
   async #findInStore(reference: Reference, name: string): Promise<ManifestEntry | undefined> {
-    const { catalog, store, log } = this.#deps
-    const ref = await store.getRef(name)
+    const { catalog, store, publisher, log } = this.#deps
+    const ref = publisher.isGoing(name) ? undefined : await store.getRef(name)
     const digest = reference.digest ?? ref?.digest
-    const record = digest === undefined ? undefined : await store.getRecord(digest)
+    const record = digest === undefined || publisher.isGoing(digest) ? undefined : await store.getRecord(digest)
     if (record === undefined || !addRecord(catalog, record, log)) return undefined
     if (ref !== undefined && ref.digest === record.digest) catalog.setRef(ref, 0)
     return this.#known(reference, name)
@@ -211,12 +234,22 @@ export class Manifests {
   async #miss(reference: Reference, demand: Demand, wantBytes: boolean): Promise<ManifestAnswer> {
     const { airGapped, negative, clock, budgets } = this.#deps
     const name = formatReference(reference)
-    if (airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${name} is not cached, and the server is air-gapped`)
-    if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${name} is not cached, and only-if-cached was asked for`)
+    if (airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and the server is air-gapped`)
+    if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and only-if-cached was asked for`)
     negative.refuse(name)
     const { result, joined } = this.#pull(reference)
     const { entry, bytes } = await within(clock, budgets.firstByteMs, silence(reference), () => result)
     return { entry, bytes: wantBytes ? bytes : undefined, status: joined ? COLLAPSED : MISS }
+  }
+
+  #notCached(reference: Reference): string {
+    return this.#missingPlatform(reference) ?? `${formatReference(reference)} is not cached`
+  }
+
+  /** What a private registry's indexes list is for those who have its consent. */
+  #missingPlatform(reference: Reference): string | undefined {
+    const { catalog, privates } = this.#deps
+    return privates.has(reference.registry) ? undefined : missingPlatform(reference, catalog)
   }
 
   /** The store lost the bytes of something the catalog has: from now on it is a miss, under all its names. Should it come back, it is found. */
@@ -251,16 +284,28 @@ export class Manifests {
       return { entry: this.#keep(reference, digest, manifest, answer, began), bytes: answer.bytes }
     } catch (error) {
       negative.note(formatReference(reference), error, isMachinery)
-      throw error
+      throw this.#withPlatform(reference, error)
     }
   }
 
+  /** Who pulls an index cannot tell from a digest which platform it is that is not to be had now. */
+  #withPlatform(reference: Reference, error: unknown): unknown {
+    const missing = error instanceof UpstreamError ? this.#missingPlatform(reference) : undefined
+    if (!(error instanceof UpstreamError) || missing === undefined) return error
+    const { kind, message, retryAfterMs, challenges } = error
+    return new UpstreamError(kind, `${missing}; ${message}`, {
+      challenges,
+      cause: error,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    })
+  }
+
   #keep(reference: Reference, digest: Digest, manifest: Manifest, answer: UpstreamManifest, began: number): ManifestEntry {
-    const { catalog, publisher, negative, clock } = this.#deps
+    const { catalog, publisher, negative, inUse, clock } = this.#deps
+    inUse.touch(digest)
     const now = clock.now()
     const name = formatReference(reference)
     negative.forget(name)
-    this.#failed.delete(name)
     const { registry, repository } = reference
     const record: ManifestRecord = {
       digest,
@@ -275,8 +320,16 @@ export class Manifests {
     const isNew = catalog.manifest(digest) === undefined
     const entry = catalog.addManifest(record, manifest)
     if (isNew) publisher.saveRecord(record)
-    if (catalog.setRef({ reference: name, digest, createdMs: now, pulledMs: now, checkedMs: now }, began)) publisher.saveRef(name)
+    this.#name(name, digest, began)
     return entry
+  }
+
+  /** The upstream has said so just now. */
+  #name(reference: string, digest: Digest, began: number): void {
+    const { catalog, publisher, clock } = this.#deps
+    const now = clock.now()
+    this.#failed.delete(reference)
+    if (catalog.setRef({ reference, digest, createdMs: now, pulledMs: now, checkedMs: now }, began)) publisher.saveRef(reference)
   }
 }
 

@@ -98,6 +98,7 @@ export class Prefetch {
   async #turnOf(image: Image): Promise<void> {
     const { entry, started } = image
     const { blobs } = entry
+    if (this.#deps.catalog.manifest(entry.digest) !== entry) return this.#line.leave(image) // it was removed meanwhile
     while (image.next < blobs.length && image.looks < BLOBS_IN_A_TURN) {
       if (this.#stopped) return
       if (!this.#isWelcome() || !this.#isWelcome(image.source.registry)) break

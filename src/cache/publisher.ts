@@ -33,14 +33,18 @@ export type PublisherDeps = {
   readonly accessTimesMs: number
 }
 
+/** Of a reference that is being written; `again`: it changed meanwhile and is written once more. */
+type RefWrite = { again: boolean; over: Promise<void> }
+
 export class Publisher {
   readonly #deps: PublisherDeps
   readonly #recent = new Lru<Digest, Buffer>({ capacity: MANIFEST_BYTES_KEPT, heaviest: MANIFEST_BYTES_KEPT / 4 })
   readonly #unwritten = new Map<Digest, { readonly record: ManifestRecord; readonly written: Promise<void> }>()
   /** Manifests whose records could not be written. */
   readonly #unstored = new Lru<Digest, ManifestRecord>({ capacity: UNSTORED_BYTES_KEPT, onEvicted: (record) => this.#forget(record) })
-  /** References being written; true: it changed meanwhile and is written once more. */
-  readonly #refWrites = new Map<string, boolean>()
+  readonly #refWrites = new Map<string, RefWrite>()
+  /** References and manifests that were let go of, and whose files are yet to be removed. */
+  readonly #going = new Set<string>()
   /** References to be written with the next ones. */
   readonly #touched = new Set<string>()
   readonly #busy = new Set<Promise<void>>()
@@ -64,6 +68,11 @@ export class Publisher {
     while (this.#busy.size > 0) await Promise.all(this.#busy)
     const manifests = this.#unstored.values().length
     if (manifests > 0) this.#deps.log.warn('manifests could not be stored, and are lost with this process', { manifests })
+  }
+
+  /** Resolves when all is written, or has failed to be, that was to be written when it was called. */
+  async written(): Promise<void> {
+    await Promise.all(this.#busy)
   }
 
   /** Writes what is to be written now and then, and tries again what could not be written. */
@@ -116,17 +125,94 @@ export class Publisher {
 
   /** Writes what the catalog says of a reference, now and, if it changes while it is being written, again. */
   saveRef(reference: string): void {
-    if (this.#refWrites.has(reference)) this.#refWrites.set(reference, true)
-    else this.#track(this.#writeRef(reference))
+    const running = this.#refWrites.get(reference)
+    if (running !== undefined) {
+      running.again = true
+      return
+    }
+    const write: RefWrite = { again: false, over: Promise.resolve() }
+    this.#refWrites.set(reference, write)
+    write.over = this.#track(this.#writeRef(reference, write))
+  }
+
+  /** Has the catalog forget these. Nobody is served their files any more, which are to be removed one by one now. */
+  letGo(references: Iterable<string>, digests: Iterable<Digest>): void {
+    const { catalog } = this.#deps
+    for (const reference of references) {
+      catalog.removeRef(reference)
+      this.#going.add(reference)
+    }
+    for (const digest of digests) {
+      catalog.removeManifest(digest)
+      this.#recent.delete(digest)
+      this.#going.add(digest)
+    }
+  }
+
+  /** Whether a reference or manifest was let go of, and its file is still to be removed. */
+  isGoing(name: string): boolean {
+    return this.#going.has(name)
+  }
+
+  /** Removes the file of a reference that was let go of, unless it came back meanwhile. @returns whether it is gone; if not, it is tried again */
+  async removeRef(reference: string): Promise<boolean> {
+    this.saveRef(reference)
+    await this.#refWrites.get(reference)?.over
+    return !this.#going.has(reference)
+  }
+
+  /** Removes the record of a manifest that was let go of, unless it came back meanwhile. @throws the system's error */
+  removeRecord(digest: Digest): Promise<void> {
+    const { catalog, store } = this.#deps
+    const remove = async () => {
+      try {
+        await this.#unwritten.get(digest)?.written
+        this.#unstored.delete(digest)
+        if (catalog.manifest(digest) === undefined) await this.#limiter.run(() => store.deleteRecord(digest))
+        await this.#unwritten.get(digest)?.written // it may have come back, and have been written before it was removed
+        const isLost = catalog.manifest(digest) !== undefined && !(await store.hasRecord(digest))
+        if (isLost && !this.restore(digest)) catalog.forget(digest)
+      } finally {
+        this.#going.delete(digest)
+      }
+    }
+    const removed = remove()
+    void this.#track(removed.catch(() => {})) // that is told to who asked for it
+    return removed
+  }
+
+  /** Has the record of a manifest name a reference that it has now: the one that it names is about to go. @throws the system's error */
+  async renameRecord(digest: Digest): Promise<void> {
+    const { catalog, store } = this.#deps
+    const bytes = await this.bytesOf(digest)
+    const entry = catalog.manifest(digest)
+    if (bytes === undefined || entry === undefined) return
+    const record = this.#recordOf(entry, bytes)
+    await this.#limiter.run(() => store.putRecord(record)) // without asking for room: what makes room must not need any
+    catalog.nameRecord(digest, record.imageUrl)
   }
 
   /** Notes that a client asked for the content: access times are written now and then. */
   touch(digest: Digest): void {
     const now = this.#deps.clock.now()
+    let isNamed = false
     for (const ref of this.#deps.catalog.refsOf(digest)) {
+      isNamed = true
       ref.pulledMs = now
       this.#touched.add(ref.reference)
     }
+    if (!isNamed) this.#name(digest, now)
+  }
+
+  /** What a tag has moved away from, and is asked for by its digest, is named by that: else nothing would tell that it is wanted. */
+  #name(digest: Digest, now: number): void {
+    const { catalog } = this.#deps
+    const entry = catalog.manifest(digest)
+    if (entry === undefined) return
+    const { registry, repository, createdMs } = entry
+    const reference = `${registry}/${repository}@${digest}`
+    catalog.setRef({ reference, digest, createdMs, pulledMs: now, checkedMs: createdMs }, 0)
+    this.#touched.add(reference)
   }
 
   /** In memory of its own: small buffers share 8 KiB of Node's pool, and each would keep all of it. */
@@ -140,19 +226,37 @@ export class Publisher {
   #beginRecord(record: ManifestRecord): void {
     const written = this.#track(this.#writeRecord(record).finally(() => this.#unwritten.delete(record.digest)))
     this.#unwritten.set(record.digest, { record, written })
+    this.#deps.catalog.nameRecord(record.digest, record.imageUrl)
   }
 
-  async #writeRef(reference: string): Promise<void> {
+  async #writeRef(reference: string, write: RefWrite): Promise<void> {
     const { catalog } = this.#deps
     do {
-      this.#refWrites.set(reference, false)
+      write.again = false
       const ref = catalog.ref(reference)
-      if (ref === undefined) continue
+      if (ref === undefined) {
+        await this.#removeIfGoing(reference)
+        continue
+      }
       await this.#unwritten.get(ref.digest)?.written
       if (catalog.ref(reference) !== ref) continue // it is written at the next turn, or is gone
+      this.#going.delete(reference) // it came back
       if (!(await this.#putRef(ref))) this.#touched.add(reference)
-    } while (this.#refWrites.get(reference) === true)
+    } while (write.again)
     this.#refWrites.delete(reference)
+  }
+
+  /** What is not in the catalog is still in the store, unless it was let go of. */
+  async #removeIfGoing(reference: string): Promise<void> {
+    const { store, log } = this.#deps
+    if (!this.#going.has(reference)) return
+    try {
+      await this.#limiter.run(() => store.deleteRef(reference))
+      this.#going.delete(reference)
+    } catch (error) {
+      log.error('could not remove a reference; it is tried again', { reference, error })
+      this.#touched.add(reference)
+    }
   }
 
   /** @returns whether it is in the store; never before its record is. */

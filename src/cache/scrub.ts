@@ -7,10 +7,11 @@ import type { ScrubConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { ScrubNote, ScrubNotes } from '../store/scrub-note.ts'
+import type { ScrubNote } from '../store/scrub-note.ts'
 import type { Space } from '../store/space.ts'
 import type { Store } from '../store/store.ts'
 import { filesOf, type StoreFile, type StoreFiles } from '../store/store-files.ts'
+import type { StoreNote } from '../store/store-note.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 import type { Fills } from './fills.ts'
 import { Inspector } from './inspector.ts'
@@ -22,7 +23,7 @@ import { sourcesOf } from './uses.ts'
 export type ScrubDeps = {
   readonly settings: ScrubConfig
   readonly files: StoreFiles
-  readonly notes: ScrubNotes
+  readonly notes: StoreNote<ScrubNote>
   readonly store: Store
   readonly catalog: Catalog
   readonly fills: Fills

@@ -17,12 +17,21 @@ import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestFileName, digestOf, digestOfFileName } from '../oci/digest.ts'
 import { BIG_SYNCS_AT_ONCE, DirectorySync, GATHER_MS, TEMPORARY_PREFIX, writeFileAtomically } from './atomic-write.ts'
 import { errorCode, inDirectory, isMissing, isUnreadable, makeDirectory, namesIn, removeFile, syncDirectory } from './file.ts'
-import { FileBlob, identityOf, identityOfFile, VERIFIED_MODE } from './file-blob.ts'
-import { type FileSystem, OWN_TO_READ, systemFiles } from './file-system.ts'
+import { FileBlob, identityOf, identityOfFile, isSealed, VERIFIED_MODE } from './file-blob.ts'
+import { type FileStats, type FileSystem, OWN_TO_READ, systemFiles } from './file-system.ts'
 import { inPlaceOf, moveToQuarantine } from './quarantine.ts'
-import { decodeRecord, decodeRef, encodeRecord, encodeRef, RecordError, recordDirectory, referenceFileName } from './record.ts'
-import { type ReadSmallFile, readSmallFile, readSmallFileSync } from './small-file.ts'
-import type { ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
+import {
+  decodeListedRecord,
+  decodeRecord,
+  decodeRef,
+  encodeRecord,
+  encodeRef,
+  RecordError,
+  recordDirectory,
+  referenceFileName,
+} from './record.ts'
+import { readSmallFile, readSmallFileSync } from './small-file.ts'
+import type { ListedBlob, ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
 
 const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as const
 const RECORD_DIRECTORIES = ['fat', 'img', 'lts'] as const
@@ -35,6 +44,8 @@ const LISTED_AT_ONCE_BYTES = 64 * 1024
 
 export class DirectoryStore implements Store {
   readonly #syncs: Readonly<Record<'blobs' | 'refs' | 'img' | 'fat', DirectorySync>>
+  /** Blobs that are being deleted. */
+  readonly #deletions = new Map<Digest, Promise<void>>()
   /** The spool, on the same disk, shares it. */
   readonly bigSyncs = new Limiter(BIG_SYNCS_AT_ONCE)
 
@@ -47,8 +58,6 @@ export class DirectoryStore implements Store {
     const sync = (name: string) => new DirectorySync(join(path, name), files, gatherMs)
     this.#syncs = { blobs: sync('blobs'), refs: sync('refs'), img: sync('img'), fat: sync('fat') }
   }
-
-  readonly #read: ReadSmallFile = (path) => readSmallFile(path, this.files)
 
   /** One that is there, or will be: nothing is created or looked at. */
   static at(path: string, log: Log, files = systemFiles, gatherMs = GATHER_MS): DirectoryStore {
@@ -84,6 +93,7 @@ export class DirectoryStore implements Store {
   /** One that cannot be read is as good as absent: it is fetched again, and put in its place. */
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
     const path = this.#blobPath(digest)
+    await this.#deletions.get(digest)
     try {
       return await FileBlob.open(path, this.files)
     } catch (error) {
@@ -94,14 +104,16 @@ export class DirectoryStore implements Store {
 
   async commitBlob(digest: Digest, spoolPath: string): Promise<void> {
     await this.#seal(spoolPath)
+    await this.#deletions.get(digest)
     const path = this.#blobPath(digest)
     const rename = () => inDirectory(this.#syncs.blobs.path, () => this.files.rename(spoolPath, path), this.files)
     await inPlaceOf(this.path, path, rename, this.log, this.files)
     await this.#syncs.blobs.sync()
   }
 
-  putBlob(digest: Digest, bytes: Uint8Array): Promise<void> {
-    return this.#replace(this.#syncs.blobs, digestFileName(digest), bytes, VERIFIED_MODE)
+  async putBlob(digest: Digest, bytes: Uint8Array): Promise<void> {
+    await this.#deletions.get(digest)
+    await this.#replace(this.#syncs.blobs, digestFileName(digest), bytes, VERIFIED_MODE)
   }
 
   /** One that belongs to another user cannot be marked, and one that was deleted or replaced meanwhile must not be. */
@@ -122,13 +134,36 @@ export class DirectoryStore implements Store {
   }
 
   async deleteBlob(digest: Digest): Promise<void> {
-    await removeFile(this.#blobPath(digest), this.files)
+    const deletion = removeFile(this.#blobPath(digest), this.files).finally(() => {
+      if (this.#deletions.get(digest) === over) this.#deletions.delete(digest)
+    })
+    const over = deletion.catch(() => {}) // that is told to who asked for it
+    this.#deletions.set(digest, over)
+    await deletion
   }
 
-  async *listBlobs(): AsyncGenerator<Digest> {
+  async blobDigests(): Promise<Iterable<Digest>> {
+    return digestsOf(await namesIn(join(this.path, 'blobs'), this.files))
+  }
+
+  async *listBlobs(): AsyncGenerator<ListedBlob> {
+    let inTurn = 0
     for (const name of await namesIn(join(this.path, 'blobs'), this.files)) {
       const digest = digestOfFileName(name)
-      if (digest !== undefined) yield digest
+      if (digest === undefined) continue
+      if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+      const stats = this.#stats(join(this.path, 'blobs', name))
+      if (stats?.isFile()) yield { digest, sizeBytes: stats.size, writtenMs: stats.mtimeMs, verified: isSealed(stats.mode) }
+    }
+  }
+
+  /** Undefined for one that went meanwhile, or cannot be looked at. */
+  #stats(path: string): FileStats | undefined {
+    try {
+      return this.files.statSync(path)
+    } catch (error) {
+      if (!isMissing(error)) this.#leaveOut(path, error)
+      return undefined
     }
   }
 
@@ -141,7 +176,7 @@ export class DirectoryStore implements Store {
     const name = digestFileName(digest)
     for (const directory of RECORD_DIRECTORIES) {
       const path = join(this.path, directory, name)
-      const record = await this.#load(path, this.#read, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
+      const record = await this.#load(path, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
       if (record !== undefined) return record
     }
     return undefined
@@ -156,10 +191,8 @@ export class DirectoryStore implements Store {
     for (const directory of RECORD_DIRECTORIES) await removeFile(join(this.path, directory, digestFileName(digest)), this.files)
   }
 
-  async *listRecords(): AsyncGenerator<ListedRecord> {
-    for (const directory of RECORD_DIRECTORIES) {
-      yield* this.#listFiles(directory, (name, text, timeMs) => ({ ...decodeRecord(name, text, timeMs), writtenMs: timeMs }))
-    }
+  listRecords(): AsyncGenerator<ListedRecord> {
+    return this.#listFiles(RECORD_DIRECTORIES, decodeListedRecord)
   }
 
   async putRef(ref: RefRecord): Promise<void> {
@@ -168,7 +201,7 @@ export class DirectoryStore implements Store {
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
     const name = referenceFileName(reference)
-    return this.#load(join(this.path, 'refs', name), this.#read, (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+    return this.#load(join(this.path, 'refs', name), (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
   }
 
   hasRef(reference: string): Promise<boolean> {
@@ -179,37 +212,60 @@ export class DirectoryStore implements Store {
     await removeFile(join(this.path, 'refs', referenceFileName(reference)), this.files)
   }
 
-  async *listRefs(): AsyncGenerator<RefRecord> {
-    yield* this.#listFiles('refs', (name, text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+  listRefs(): AsyncGenerator<RefRecord> {
+    return this.#listFiles(['refs'], (name, text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+  }
+
+  async syncDeletions(): Promise<void> {
+    const directories = ['refs', ...RECORD_DIRECTORIES].map((name) => join(this.path, name))
+    await Promise.all(
+      directories.map((directory) =>
+        syncDirectory(directory, this.files).catch((error: unknown) => {
+          if (!isMissing(error)) throw error
+        }),
+      ),
+    )
   }
 
   /**
    * Reads small files one by one, synchronously: thirty thousand take a third of a second so, and several times as long through
    * the thread pool. Other work gets its turn in between.
    */
-  async *#listFiles<T>(directory: string, decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
+  async *#listFiles<T>(directories: readonly string[], decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
     const buffer = Buffer.allocUnsafe(LISTED_AT_ONCE_BYTES)
     let inTurn = 0
-    for (const name of await namesIn(join(this.path, directory), this.files)) {
-      if (digestOfFileName(name) === undefined) continue
-      if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-      const path = join(this.path, directory, name)
-      const read = (file: string) => readSmallFileSync(file, buffer, this.files)
-      const value = await this.#load(path, read, (text, timeMs) => decode(name, text, timeMs))
-      if (value !== undefined) yield value
+    for (const directory of directories.map((name) => join(this.path, name))) {
+      for (const name of await namesIn(directory, this.files)) {
+        if (digestOfFileName(name) === undefined) continue
+        if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+        const path = `${directory}/${name}`
+        let value: T | undefined
+        try {
+          const file = readSmallFileSync(path, buffer, this.files)
+          value = file === undefined ? undefined : decode(name, file.text, file.timeMs)
+        } catch (error) {
+          await this.#doWithout(path, error)
+        }
+        if (value !== undefined) yield value
+      }
     }
   }
 
   /** Undefined for a file that is missing or cannot be read, and for a damaged one, which goes to quarantine: the others count all the same. */
-  async #load<T>(path: string, read: ReadSmallFile, decode: (text: string, timeMs: number) => T): Promise<T | undefined> {
+  async #load<T>(path: string, decode: (text: string, timeMs: number) => T): Promise<T | undefined> {
     try {
-      const file = await read(path)
+      const file = await readSmallFile(path, this.files)
       return file === undefined ? undefined : decode(file.text, file.timeMs)
     } catch (error) {
-      if (error instanceof RecordError) await this.#setAside(path, error.message)
-      else if (!isMissing(error)) this.#leaveOut(path, error)
+      await this.#doWithout(path, error)
       return undefined
     }
+  }
+
+  /** @throws what is not about this one file */
+  async #doWithout(path: string, error: unknown): Promise<void> {
+    if (error instanceof RecordError) await this.#setAside(path, error.message)
+    else if (!isMissing(error)) this.#leaveOut(path, error)
   }
 
   /** Where nothing may be written, as on a read-only file system, a damaged file is as good as absent, too. */
@@ -259,6 +315,14 @@ export class DirectoryStore implements Store {
 
   #blobPath(digest: Digest): string {
     return join(this.path, 'blobs', digestFileName(digest))
+  }
+}
+
+/** One at a time: those of very many names need not all be kept. */
+function* digestsOf(names: readonly string[]): Generator<Digest> {
+  for (const name of names) {
+    const digest = digestOfFileName(name)
+    if (digest !== undefined) yield digest
   }
 }
 

@@ -29,6 +29,7 @@ export interface FileSystem {
   openSync(path: string, flags: number): number
   readSync(fd: number, buffer: Uint8Array, length: number, position: number): number
   fstatSync(fd: number): FileStats
+  statSync(path: string): FileStats
   closeSync(fd: number): void
 }
 
@@ -64,5 +65,6 @@ export const systemFiles: FileSystem = {
   openSync: (path, flags) => fs.openSync(path, flags),
   readSync: (fd, buffer, length, position) => fs.readSync(fd, buffer, 0, length, position),
   fstatSync: (fd) => fs.fstatSync(fd),
+  statSync: (path) => fs.statSync(path),
   closeSync: (fd) => fs.closeSync(fd),
 }

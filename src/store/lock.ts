@@ -15,7 +15,14 @@ import type { Clock } from '../observe/clock.ts'
 import { errorCode, isMissing, removeFile } from './file.ts'
 
 /** What a holder says of itself, for the message that whoever is locked out prints. */
-export type LockHolder = { readonly program: string; readonly version: string; readonly pid: number; readonly hostname: string }
+export type LockHolder = {
+  readonly program: string
+  readonly version: string
+  readonly pid: number
+  readonly hostname: string
+  /** Where its admin API is, as `http://127.0.0.1:8080`; undefined where it has none, or does not listen yet. */
+  readonly admin?: string | undefined
+}
 
 export class StoreLockedError extends Error {
   constructor(
@@ -288,10 +295,10 @@ function ask(address: string, answerMs: number): Promise<Asked> {
 
 function parseHolder(text: string): LockHolder | undefined {
   try {
-    const { program, version, pid, hostname } = JSON.parse(text) as Record<string, unknown>
+    const { program, version, pid, hostname, admin } = JSON.parse(text) as Record<string, unknown>
     if (typeof program !== 'string' || typeof version !== 'string' || typeof pid !== 'number' || typeof hostname !== 'string')
       return undefined
-    return { program, version, pid, hostname }
+    return { program, version, pid, hostname, ...(typeof admin === 'string' ? { admin } : {}) }
   } catch {
     return undefined // an answer from something else: it holds the lock all the same
   }

@@ -2,13 +2,13 @@
  * The record formats on disk: one JSON object per manifest in the form the Go program reads and writes, one per reference in ours.
  * Text in, values out; no file is touched here.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type Digest, digestFileName, digestOfFileName, parseDigest } from '../oci/digest.ts'
 import { DOCKER_LIST, DOCKER_MANIFEST, kindOfMediaType, OCI_INDEX, OCI_MANIFEST } from '../oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../oci/name.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
 import { COPY_KEYS, type CopyKey, type GoValue, goJson, parsedCopy } from './parsed-copy.ts'
-import type { ManifestRecord, RefRecord } from './store.ts'
+import type { ListedRecord, ManifestRecord, RefRecord } from './store.ts'
 
 /** The record is no record: the file is damaged, foreign or not of this format. */
 export class RecordError extends Error {
@@ -28,6 +28,7 @@ const GO_TYPES: readonly { readonly mediaType: string; readonly key: CopyKey }[]
   { mediaType: OCI_MANIFEST, key: 'v1.oci.manifest' },
 ]
 const GO_TYPE_UNDEFINED = 4
+const BYTES = ',"bytes":"'
 
 /** The directory a record lies in: `fat` for indexes, `img` for all others. */
 export function recordDirectory(mediaType: string): 'fat' | 'img' {
@@ -61,9 +62,36 @@ export function encodeRecord(record: ManifestRecord): string {
  * @throws RecordError
  */
 export function decodeRecord(name: string, text: string, fileTimeMs: number): ManifestRecord {
+  return recordOf(name, parseObject(text), fileTimeMs)
+}
+
+/**
+ * As `decodeRecord`, for very many of them: the parsed copy of the manifest is half of a record, and nobody here reads it. What is wrong with that
+ * alone is not noticed.
+ */
+export function decodeListedRecord(name: string, text: string, writtenMs: number): ListedRecord {
+  const { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs } =
+    decodeWithoutCopy(name, text, writtenMs) ?? decodeRecord(name, text, writtenMs)
+  return { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs, writtenMs }
+}
+
+/** Undefined for what is not in the form in which we write records, and for what is damaged. */
+function decodeWithoutCopy(name: string, text: string, fileTimeMs: number): ManifestRecord | undefined {
+  const start = text.indexOf(BYTES) + BYTES.length
+  const end = text.indexOf('"', start)
+  const rest = text.lastIndexOf(',"created":"')
+  if (start < BYTES.length || rest < end) return undefined
+  try {
+    const [before, behind] = [JSON.parse(`${text.slice(0, start)}"}`), JSON.parse(`{${text.slice(rest + 1)}`)]
+    return recordOf(name, { ...before, ...behind, bytes: text.slice(start, end) }, fileTimeMs)
+  } catch {
+    return undefined
+  }
+}
+
+function recordOf(name: string, json: Json, fileTimeMs: number): ManifestRecord {
   const digest = digestOfFileName(name)
   if (digest === undefined) throw new RecordError(`its name '${name}' is no digest`)
-  const json = parseObject(text)
   const imageUrl = wantText(json, 'imageUrl')
   const bytes = Buffer.from(wantText(json, 'bytes'), 'base64')
   if (bytes.byteLength === 0) throw new RecordError(`'bytes' is empty`)
@@ -85,7 +113,7 @@ export function decodeRecord(name: string, text: string, fileTimeMs: number): Ma
 
 /** The name of a reference's file: the hash of its canonical spelling. */
 export function referenceFileName(reference: string): string {
-  return createHash('sha256').update(reference).digest('hex')
+  return hash('sha256', reference)
 }
 
 export function encodeRef(ref: RefRecord): string {

@@ -7,8 +7,6 @@ export const MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 export type SmallFile = { readonly text: string; readonly timeMs: number }
 
-export type ReadSmallFile = (path: string) => SmallFile | undefined | Promise<SmallFile | undefined>
-
 /** @param buffer larger than most of them: one descriptor and one read are two thirds of the cost of two look-ups of the path */
 export function readSmallFileSync(path: string, buffer: Buffer, files = systemFiles): SmallFile | undefined {
   const fd = files.openSync(path, TO_READ)

@@ -1,5 +1,5 @@
 /** The note beside a spool file, which says what the file is to a fill that comes later: text in, values out. What it says is believed only once it is parsed. */
-import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Digest, digestOfFileName, isDigest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { parseRegistry, parseRepository, type Registry, type Repository } from '../oci/name.ts'
 
@@ -24,6 +24,17 @@ export type FullSpoolNote = SpoolNote & {
 export const MAX_NOTE_BYTES = 64 * 1024
 /** A note is to stay small, whoever names how many repositories for a blob. */
 const MAX_SOURCES = 32
+
+/** The name of the note of a spool file. */
+export function noteName(name: string): string {
+  return `${name}.json`
+}
+
+/** The spool file that a name in the directory belongs to, its own or its note's; undefined for a foreign one. */
+export function spoolNameOf(name: string): string | undefined {
+  const spool = name.endsWith('.json') ? name.slice(0, -'.json'.length) : name
+  return digestOfFileName(spool) === undefined ? undefined : spool
+}
 
 export function encodeSpoolNote({ digest, sizeBytes, sources, boot, syncedBytes }: FullSpoolNote): string {
   const named = sources.slice(0, MAX_SOURCES).map(({ registry, repository }) => ({ registry, repository }))

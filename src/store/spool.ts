@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import { type Digest, digestFileName, digestOfFileName } from '../oci/digest.ts'
+import { type Digest, digestFileName } from '../oci/digest.ts'
 import { BIG_SYNCS_AT_ONCE, DirectorySync } from './atomic-write.ts'
 import { errorCode, inDirectory, isMissing, isUnreadable, namesIn, removeFile } from './file.ts'
 import { isSealed } from './file-blob.ts'
@@ -15,7 +15,7 @@ import { FileSpool, SPOOL_PACE, type SpoolPace } from './file-spool.ts'
 import { type FileStats, type FileSystem, OWN_TO_READ, OWN_TO_WRITE, systemFiles } from './file-system.ts'
 import { NoteFile } from './note-file.ts'
 import { makeWay } from './quarantine.ts'
-import type { FullSpoolNote, SpoolNote } from './spool-note.ts'
+import { type FullSpoolNote, noteName, type SpoolNote, spoolNameOf } from './spool-note.ts'
 import type { Available, BlobStore, ReadBuffers } from './store.ts'
 
 export type { FileSpool } from './file-spool.ts'
@@ -137,6 +137,16 @@ export class SpoolDirectory {
     return removed
   }
 
+  /** What earlier fills left, in bytes. */
+  async leftBytes(): Promise<number> {
+    let bytes = 0
+    for (const name of await namesIn(this.path, this.#files)) {
+      const spoolName = spoolNameOf(name)
+      if (spoolName !== undefined && !this.#open.has(spoolName)) bytes += (await this.#stats(name))?.size ?? 0
+    }
+    return bytes
+  }
+
   /**
    * What nobody came back for, and at once what no fill could go on from: a note without its file, and a file that is not sealed without a note.
    * @returns how many bytes of a download went; undefined if it stays
@@ -233,16 +243,6 @@ type Left = {
 }
 
 class CannotContinue extends Error {}
-
-function noteName(name: string): string {
-  return `${name}.json`
-}
-
-/** The spool file that a name in the directory belongs to; undefined for a foreign one. */
-function spoolNameOf(name: string): string | undefined {
-  const spool = name.endsWith('.json') ? name.slice(0, -'.json'.length) : name
-  return digestOfFileName(spool) === undefined ? undefined : spool
-}
 
 /** Where the system does not tell starts apart, one that is like no other. */
 async function readBootId(files: FileSystem): Promise<string> {

@@ -67,6 +67,12 @@ export function storeParts(options: StorePartsOptions): StoreParts {
   return { path, store, spools, space, hold, files }
 }
 
+/** A store to look at: another process may hold it, and nothing of it changes. */
+export function storeToRead(imagePath: string, log: Log): DirectoryStore {
+  const files = guardedFiles(systemFiles, { refusal: () => 'this command only reads', term: () => 0 })
+  return DirectoryStore.at(resolve(imagePath), log, files)
+}
+
 /** The directory of a store that somebody has removed is made again by its holder, who has lost the lock with it. */
 function keptDisk(disk: Disk, look: () => Promise<void>): Disk {
   const kept = <T>(ask: () => Promise<T>): Promise<T> =>

@@ -60,6 +60,16 @@ export type ListedRecord = ManifestRecord & {
   readonly writtenMs: number
 }
 
+/** A blob as a listing has it; its bytes are not looked at. */
+export type ListedBlob = {
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** When it was stored, in ms since 1970. */
+  readonly writtenMs: number
+  /** As of `StoredBlob`. */
+  readonly verified: boolean
+}
+
 /** What a reference points at. A tag moves by one atomic replacement. */
 export type RefRecord = {
   /** Canonical spelling. */
@@ -82,8 +92,11 @@ export interface BlobStore {
   markVerified(digest: Digest, identity: string): Promise<void>
   /** Takes a blob that is not what its name says out of the way, without deleting it, if it is still the one with that identity. */
   quarantineBlob(digest: Digest, identity: string, why: string): Promise<void>
+  /** Whoever opens it, or puts it there again, from this call on has to do with what comes after. */
   deleteBlob(digest: Digest): Promise<void>
-  listBlobs(): AsyncIterable<Digest>
+  listBlobs(): AsyncIterable<ListedBlob>
+  /** What `listBlobs` lists, by name alone: for those who want to know quickly what is there. */
+  blobDigests(): Promise<Iterable<Digest>>
 }
 
 export interface RecordStore {
@@ -106,4 +119,7 @@ export interface RefStore {
   listRefs(): AsyncIterable<RefRecord>
 }
 
-export interface Store extends BlobStore, RecordStore, RefStore {}
+export interface Store extends BlobStore, RecordStore, RefStore {
+  /** Makes it durable that records and references were deleted: what they needed may be deleted then. */
+  syncDeletions(): Promise<void>
+}

@@ -17,7 +17,7 @@ import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { parseRegistry, parseRepositoryOf } from '../../src/oci/name.ts'
 import { parseReference, type Reference } from '../../src/oci/reference.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
-import { ScrubNotes } from '../../src/store/scrub-note.ts'
+import { scrubNote } from '../../src/store/scrub-note.ts'
 import { type FileSpool, SpoolDirectory, type SpoolNote } from '../../src/store/spool.ts'
 import type { ReadableBlob, ReadBuffers, Store } from '../../src/store/store.ts'
 import { StoreFiles } from '../../src/store/store-files.ts'
@@ -140,7 +140,7 @@ export class Ground {
     const { store, spools, space, upstreams, budgets, clock, log } = this
     const settings = { ...CACHE_SETTINGS, ...this.options.settings }
     const { scrub } = this.options
-    const reading = scrub && { settings: scrub, files: new StoreFiles(this.path, log), notes: new ScrubNotes(this.path, log) }
+    const reading = scrub && { settings: scrub, files: new StoreFiles(this.path, log), notes: scrubNote(this.path, log) }
     return new Cache({ store, spools, space, upstreams, settings, budgets, clock, log, ...(reading && { scrub: reading }) })
   }
 }

@@ -8,7 +8,7 @@ import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { referenceFileName } from '../../src/store/record.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { blobBytes, content, identityOf, listed, listedRecords, recordOf, refOf } from './contract.ts'
+import { blobBytes, content, identityOf, listed, listedBlobs, listedRecords, recordOf, refOf } from './contract.ts'
 import { isRoot, unprivileged } from './support/privileges.ts'
 
 const A64 = 'a'.repeat(64)
@@ -133,7 +133,7 @@ for (const directory of ['img', 'fat', 'refs', 'blobs']) {
     const { path, store, log } = await filledStore(t)
     for (const name of foreign) await writeFile(join(path, directory, name), 'somebody needs this')
     await assertAllElseLoads(store)
-    assert.deepEqual(await listed(store.listBlobs()), [])
+    assert.deepEqual(await listedBlobs(store), [])
     for (const name of foreign) assert.equal(await readFile(join(path, directory, name), 'utf8'), 'somebody needs this')
     assert.deepEqual(log.lines, [])
   })

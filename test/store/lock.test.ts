@@ -61,6 +61,22 @@ test('The lock of a store is held by one, and whoever comes second is told by wh
   assert.deepEqual(await readdir(directory), [])
 })
 
+test('A holder says where its admin API is, as soon as it knows', async (t) => {
+  const directory = await temporaryDirectory(t)
+  let admin: string | undefined
+  const self: LockHolder = {
+    ...HOLDER,
+    get admin() {
+      return admin
+    },
+  }
+  const lock = await acquire(directory, self)
+  assert.deepEqual(await lockHolder(directory), HOLDER)
+  admin = 'http://127.0.0.1:8080'
+  assert.deepEqual(await lockHolder(directory), { ...HOLDER, admin })
+  await lock.release()
+})
+
 test('Of two that take the lock at once, one holds it', async (t) => {
   const directory = await temporaryDirectory(t)
   for (let round = 0; round < 30; round++) {

@@ -4,8 +4,9 @@ import { type Digest, digestFileName, digestOf, parseDigest } from '../../src/oc
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { formatReference, makeReference, parseReference } from '../../src/oci/reference.ts'
 import {
-  decodeRecord,
+  decodeListedRecord,
   decodeRef,
+  decodeRecord as decodeWholeRecord,
   encodeRecord,
   encodeRef,
   formatLocalTime,
@@ -20,6 +21,27 @@ process.env.TZ = 'Europe/Berlin' // two hours ahead in summer, one in winter: lo
 
 const FILE_TIME_MS = Date.UTC(2026, 5, 1, 10, 0, 0)
 const A64 = 'a'.repeat(64)
+
+/** Both ways to read a record, which are to agree on all of them. */
+function decodeRecord(name: string, text: string, fileTimeMs: number): ManifestRecord {
+  const record = decodedOr(() => decodeWholeRecord(name, text, fileTimeMs))
+  const listed = decodedOr(() => decodeListedRecord(name, text, fileTimeMs))
+  if (record instanceof Error) {
+    assert.deepEqual(listed, record)
+    throw record
+  }
+  assert.deepEqual(listed, { ...record, writtenMs: fileTimeMs })
+  return record
+}
+
+function decodedOr(decode: () => ManifestRecord): ManifestRecord | RecordError {
+  try {
+    return decode()
+  } catch (error) {
+    assert.ok(error instanceof RecordError)
+    return error
+  }
+}
 
 /** A record in the form that the Go program writes. */
 const GO_MANIFEST =
@@ -336,3 +358,9 @@ function pick({ registry, repository }: Pick<ManifestRecord, 'registry' | 'repos
 function base64(text: string): string {
   return Buffer.from(text).toString('base64')
 }
+
+test('A record whose parsed copy alone is damaged is listed, since nobody reads that', () => {
+  const text = GO_RECORD.replace('"layers":[{', '"layers":[')
+  assert.throws(() => decodeWholeRecord(GO_NAME, text, FILE_TIME_MS), RecordError)
+  assert.deepEqual(decodeListedRecord(GO_NAME, text, 5), { ...decodeRecord(GO_NAME, GO_RECORD, FILE_TIME_MS), writtenMs: 5 })
+})

@@ -9,7 +9,7 @@ import { ManualClock } from '../support/clock.ts'
 import { FaultyDisk } from '../support/faulty-disk.ts'
 import { MemoryLog } from '../support/log.ts'
 import { PageCache } from '../support/page-cache.ts'
-import { blobBytes, content, listed, listedRecords, recordOf, refOf } from './contract.ts'
+import { blobBytes, content, listed, listedBlobs, listedRecords, recordOf, refOf } from './contract.ts'
 
 const PATH = '/images'
 const BYTES = content(2000)
@@ -167,7 +167,7 @@ const operations: readonly Operation[] = [
       await store.deleteBlob(DIGEST)
     },
     check: async ({ store, disk }) => {
-      assert.deepEqual([await listed(store.listRefs()), await listedRecords(store), await listed(store.listBlobs())], [[], [], []])
+      assert.deepEqual([await listed(store.listRefs()), await listedRecords(store), await listedBlobs(store)], [[], [], []])
       assert.deepEqual(await disk.readdir(`${PATH}/quarantine`), [])
     },
   },

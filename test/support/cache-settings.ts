@@ -11,4 +11,6 @@ export const CACHE_SETTINGS: CacheSettings = {
   privateRegistries: [],
   negativeTtlMs: 10_000,
   prefetch: false,
+  budget: { maxBytes: undefined, highBytes: 0, lowBytes: 0 },
+  pins: undefined,
 }

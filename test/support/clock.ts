@@ -5,12 +5,18 @@ type Sleeper = { readonly at: number; readonly wake: (slept: boolean) => void }
 
 export class ManualClock implements Clock {
   #ms = 0
+  #behindMs = 0
   #sleepers: Sleeper[] = []
 
   constructor(readonly startedAt = Date.UTC(2026, 0, 1)) {}
 
   now(): number {
-    return this.startedAt + this.#ms
+    return this.startedAt + this.#ms - this.#behindMs
+  }
+
+  /** Sets what the clock on the wall says back; spans are not concerned. */
+  setBack(ms: number): void {
+    this.#behindMs += ms
   }
 
   monotonic(): number {

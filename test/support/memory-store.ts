@@ -1,7 +1,16 @@
 /** A store in memory, for tests of what lies above it. It passes the same contract as the real ones (`test/store/contract.ts`). */
 import { readFile, unlink } from 'node:fs/promises'
 import { type Digest, digestAlgorithm, digestOf } from '../../src/oci/digest.ts'
-import type { Available, ListedRecord, ManifestRecord, ReadBuffers, RefRecord, Store, StoredBlob } from '../../src/store/store.ts'
+import type {
+  Available,
+  ListedBlob,
+  ListedRecord,
+  ManifestRecord,
+  ReadBuffers,
+  RefRecord,
+  Store,
+  StoredBlob,
+} from '../../src/store/store.ts'
 
 type MemoryBlob = { readonly bytes: Buffer; verified: boolean; readonly identity: string }
 
@@ -59,8 +68,12 @@ export class MemoryStore implements Store {
     this.blobs.delete(digest)
   }
 
-  async *listBlobs(): AsyncGenerator<Digest> {
-    yield* [...this.blobs.keys()]
+  async blobDigests(): Promise<Iterable<Digest>> {
+    return this.blobs.keys()
+  }
+
+  async *listBlobs(): AsyncGenerator<ListedBlob> {
+    for (const [digest, { bytes, verified }] of [...this.blobs]) yield { digest, sizeBytes: bytes.byteLength, writtenMs: 0, verified }
   }
 
   async putRecord(record: ManifestRecord): Promise<void> {
@@ -108,6 +121,8 @@ export class MemoryStore implements Store {
   async *listRefs(): AsyncGenerator<RefRecord> {
     yield* [...this.refs.values()]
   }
+
+  async syncDeletions(): Promise<void> {}
 
   #put(digest: Digest, bytes: Buffer, verified: boolean): void {
     this.blobs.set(digest, { bytes, verified, identity: `${++this.#puts}` })

@@ -246,6 +246,10 @@ export class PageCache implements FileSystem {
     return statsOf(this.#node(fd))
   }
 
+  statSync(path: string): FileStats {
+    return statsOf(this.#at(path, 'stat'))
+  }
+
   closeSync(fd: number): void {
     this.#node(fd)
     this.#open.delete(fd)

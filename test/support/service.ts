@@ -33,6 +33,12 @@ const CONFIG: Config = {
   proxies: { exceptions: [] },
   minFree: { bytes: 0, percent: 100 },
   scrub: { everyMs: 0, bytesPerSecond: 1 },
+  budget: { maxBytes: undefined, highBytes: 0, lowBytes: 0 },
+  pins: undefined,
+  prune: { enabled: false, type: 'accessed', durationMs: 0, patterns: undefined, frequencyMs: 0, count: undefined, dryRun: false },
+  admin: { tokenFile: undefined, port: 0 },
+  load: { preloadImages: undefined, imageFile: undefined, platforms: 'all', referrers: false, concurrency: 4 },
+  list: { header: false, shortDigest: false, patterns: undefined },
   health: 0,
   helloWorld: false,
 }

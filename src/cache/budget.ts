@@ -1,0 +1,220 @@
+/**
+ * The byte budget: room for what is to be stored is given only as long as the store stays within it. Where it would not, images that were not pulled for
+ * longest go first; what cannot be made room for is not stored. Without a budget none of this is there.
+ *
+ * Counted is what was stored when it was looked at last, and since, and all that running downloads were promised.
+ */
+import { OVER } from '../async/over.ts'
+import type { BudgetConfig } from '../config/config.ts'
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import { sizeText } from '../store/size-text.ts'
+import type { Reservation, Space, StorageTrouble } from '../store/space.ts'
+
+export type BudgetDeps = {
+  /** Of the disk. */
+  readonly space: Space
+  readonly budget: BudgetConfig & { readonly maxBytes: number }
+  /** Removes what may go until no more than so many bytes are stored. @returns how many are */
+  readonly evict: (maxBytes: number) => Promise<number>
+  /** What is stored now, with what earlier downloads left in the spool. */
+  readonly count: () => Promise<number>
+  readonly clock: Pick<Clock, 'monotonic' | 'sleep'>
+  readonly log: Log
+}
+
+/** What is no larger does not wait for others to go, since these may wait for it: manifests, above all. */
+const SMALL_BYTES = 1024 * 1024
+/** By so much the small ones may go beyond the budget until others are gone. */
+const SLACK_BYTES = 16 * SMALL_BYTES
+/** Where nothing more could be removed, this long passes before it is tried again. */
+const FUTILE_MS = 10_000
+/** That there is no room is said once in this time. */
+const TOLD_MS = 60_000
+/** Somebody may remove files, or put some there. */
+const RECOUNT_MS = 3600_000
+
+export class Budget implements Space {
+  readonly #deps: BudgetDeps
+  #storedBytes = 0
+  /** Of running downloads, on the disk or not yet. */
+  #promisedBytes = 0
+  /** What was stored while it is being counted: it may not have been seen. */
+  #storedMeanwhile = 0
+  #counting: Promise<void> | undefined
+  #evicting: Promise<void> | undefined
+  #futileUntilMs = Number.NEGATIVE_INFINITY
+  #toldMs = Number.NEGATIVE_INFINITY
+  readonly #stopping = new AbortController()
+  #loop = Promise.resolve()
+
+  constructor(deps: BudgetDeps) {
+    this.#deps = deps
+  }
+
+  get trouble(): StorageTrouble | undefined {
+    return this.#deps.space.trouble
+  }
+
+  get usedBytes(): number {
+    return this.#storedBytes + this.#promisedBytes
+  }
+
+  failed(error: unknown): void {
+    this.#deps.space.failed(error)
+  }
+
+  /** Counts what is there, now and then. Before the first count whoever wants room waits for it. */
+  start(): void {
+    this.#loop = this.#countNowAndThen()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(OVER)
+    await this.#loop
+    await this.#evicting
+  }
+
+  async reserve(bytes: number): Promise<Reservation | undefined> {
+    if (!(await this.#claim(bytes))) return undefined
+    const room = (await this.#deps.space.reserve(bytes)) ?? (await this.#reserveAfterEviction(bytes))
+    if (room !== undefined) return new BudgetedReservation(room, bytes, this.#counter())
+    this.#promisedBytes -= bytes
+    return undefined
+  }
+
+  /** The disk is full before the budget is. */
+  async #reserveAfterEviction(bytes: number): Promise<Reservation | undefined> {
+    const { trouble } = this.#deps.space
+    if (bytes <= SMALL_BYTES || (trouble !== undefined && trouble.kind !== 'full')) return undefined
+    await this.#evictTo(this.#storedBytes - bytes)
+    return this.#deps.space.reserve(bytes)
+  }
+
+  /** Has so many bytes promised, if there is room for them, or can be made. */
+  async #claim(bytes: number): Promise<boolean> {
+    const { maxBytes } = this.#deps.budget
+    if (bytes <= SMALL_BYTES) {
+      this.#evictAboveHigh()
+      return this.#take(bytes, maxBytes + SLACK_BYTES)
+    }
+    await this.#counting
+    if (bytes > maxBytes) return this.#refuse(bytes)
+    if (this.#take(bytes, maxBytes)) return true
+    await this.#evictTo(maxBytes - this.#promisedBytes - bytes)
+    return this.#take(bytes, maxBytes) || this.#refuse(bytes)
+  }
+
+  /** Looks and takes in one turn: others want it, too. */
+  #take(bytes: number, maxBytes: number): boolean {
+    if (this.usedBytes + bytes > maxBytes) return false
+    this.#promisedBytes += bytes
+    return true
+  }
+
+  /** Down to the low watermark, or further where somebody needs the room. */
+  async #evictTo(neededBytes: number): Promise<void> {
+    const { budget, clock } = this.#deps
+    await this.#evicting
+    if (this.#storedBytes <= neededBytes || clock.monotonic() < this.#futileUntilMs) return
+    this.#evicting ??= this.#evict(Math.min(budget.lowBytes, neededBytes)).finally(() => {
+      this.#evicting = undefined
+    })
+    await this.#evicting
+  }
+
+  async #evict(maxBytes: number): Promise<void> {
+    const { evict, clock, log } = this.#deps
+    const before = this.#storedBytes
+    try {
+      await this.#learn(evict(Math.max(0, maxBytes)))
+    } catch (error) {
+      log.error('could not make room in the store', { error })
+    }
+    if (this.#storedBytes >= before) this.#futileUntilMs = clock.monotonic() + FUTILE_MS
+  }
+
+  #evictAboveHigh(): void {
+    const { highBytes, lowBytes } = this.#deps.budget
+    if (this.usedBytes > highBytes && this.#evicting === undefined) void this.#evictTo(lowBytes)
+  }
+
+  async #countNowAndThen(): Promise<void> {
+    const { clock, count, log } = this.#deps
+    do {
+      this.#counting = this.#learn(count()).catch((error: unknown) => log.error('could not count what is stored', { error }))
+      await this.#counting
+      this.#evictAboveHigh()
+    } while (await clock.sleep(RECOUNT_MS, this.#stopping.signal))
+  }
+
+  async #learn(counted: Promise<number>): Promise<void> {
+    this.#storedMeanwhile = 0
+    const bytes = await counted
+    this.#storedBytes = bytes + this.#storedMeanwhile
+  }
+
+  /** @returns false */
+  #refuse(bytes: number): false {
+    const { clock, log, budget } = this.#deps
+    if (clock.monotonic() - this.#toldMs < TOLD_MS) return false
+    this.#toldMs = clock.monotonic()
+    const [wanted, has, used] = [bytes, budget.maxBytes, this.usedBytes].map(sizeText)
+    log.warn(
+      `a blob of ${wanted} is streamed without being stored: ${used} of the ${has} that the store may use are taken, and nothing more may go`,
+    )
+    return false
+  }
+
+  #counter(): Counter {
+    return {
+      grow: (bytes) => this.#claim(bytes),
+      release: (promised, written) => {
+        this.#promisedBytes -= promised
+        this.#storedBytes += written
+        this.#storedMeanwhile += written
+        if (written > 0) this.#evictAboveHigh()
+      },
+    }
+  }
+}
+
+type Counter = {
+  grow(bytes: number): Promise<boolean>
+  /** @param written of what was promised: it is taken for stored, until it is counted again */
+  release(promised: number, written: number): void
+}
+
+/** Room on the disk that the budget knows of. */
+class BudgetedReservation implements Reservation {
+  #written = 0
+
+  constructor(
+    private readonly room: Reservation,
+    private promised: number,
+    private readonly counter: Counter,
+  ) {}
+
+  written(bytes: number): void {
+    this.#written += bytes
+    this.room.written(bytes)
+  }
+
+  async grow(bytes: number): Promise<boolean> {
+    if (!(await this.counter.grow(bytes))) return false
+    if (await this.room.grow(bytes)) {
+      this.promised += bytes
+      return true
+    }
+    this.counter.release(bytes, 0)
+    return false
+  }
+
+  /** Once: a second call gives nothing back. */
+  release(): void {
+    this.room.release()
+    this.counter.release(this.promised, this.#written)
+    this.promised = 0
+    this.#written = 0
+  }
+}

@@ -1,0 +1,82 @@
+/** Loading images in the background for whoever asks the running server to: all that is asked for at once is loaded together, some at a time. */
+import { OVER } from '../async/over.ts'
+import type { LoadConfig } from '../config/config.ts'
+import type { Log } from '../observe/log.ts'
+import type { ImageName } from '../oci/image-name.ts'
+import type { Platform } from '../oci/manifest.ts'
+import type { LoadOptions } from './image-load.ts'
+import type { ImageLoader } from './image-loader.ts'
+import type { ImageProgress } from './image-progress.ts'
+import { LoadRun } from './load-run.ts'
+
+/** What is left out is as the configuration has it. */
+export type ImageLoadOptions = {
+  readonly platforms?: readonly Platform[] | 'all'
+  /** Whether signatures, SBOMs and attestations come along. */
+  readonly referrers?: boolean
+}
+
+export type ImageLoadProgress = {
+  /** All that were ever asked for, those that are over among them. */
+  readonly images: number
+  readonly done: number
+  readonly failed: number
+}
+
+export interface ImageLoads {
+  /** Queues them; what goes wrong with one is logged, and stops no other. */
+  load(images: readonly ImageName[], options: ImageLoadOptions): void
+  /** Undefined before anything was asked for. */
+  readonly progress: ImageLoadProgress | undefined
+}
+
+export type ImageLoadQueueDeps = {
+  readonly newLoader: (options: Omit<LoadOptions, 'onlyLook'>) => ImageLoader
+  readonly defaults: Pick<LoadConfig, 'platforms' | 'referrers' | 'concurrency'>
+  readonly log: Log
+}
+
+export class ImageLoadQueue implements ImageLoads {
+  readonly #deps: ImageLoadQueueDeps
+  readonly #stopping = new AbortController()
+  readonly #progress = { images: 0, done: 0, failed: 0 }
+  /** One request after the other: each takes the places that the configuration gives. */
+  #runs = Promise.resolve()
+
+  constructor(deps: ImageLoadQueueDeps) {
+    this.#deps = deps
+  }
+
+  get progress(): ImageLoadProgress | undefined {
+    return this.#progress.images === 0 ? undefined : { ...this.#progress }
+  }
+
+  load(images: readonly ImageName[], { platforms, referrers }: ImageLoadOptions): void {
+    const { newLoader, defaults } = this.#deps
+    const options = { platforms: platforms ?? defaults.platforms, referrers: referrers ?? defaults.referrers }
+    const loader = newLoader({ ...options, urgency: 'background' })
+    const items = images.map((image) => ({ image }))
+    const run = new LoadRun(items, { loader, concurrency: defaults.concurrency, onResult: (_, image) => this.#note(image) })
+    this.#progress.images += images.length
+    this.#runs = this.#runs.then(() => run.run(this.#stopping.signal))
+  }
+
+  /** Resolves when nothing is being loaded any more. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(OVER)
+    await this.#runs
+  }
+
+  #note({ name, result }: ImageProgress): void {
+    const { log } = this.#deps
+    if (result === undefined || result.is === 'stopped') return
+    for (const warning of result.warnings) log.warn('loading', { image: name, warning })
+    if (result.is === 'failed') {
+      this.#progress.failed++
+      log.warn('could not load an image', { image: name, why: result.why })
+      return
+    }
+    this.#progress.done++
+    log.info('image loaded', { image: name, digest: result.digest, was: result.is })
+  }
+}

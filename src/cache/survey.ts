@@ -1,0 +1,46 @@
+/** What a store holds, read once: for commands that look at it, beside a server or in its absence, and for whoever decides what may go. */
+import type { Clock } from '../observe/clock.ts'
+import type { Log } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { ListedBlob, Store } from '../store/store.ts'
+import { Catalog } from './catalog.ts'
+import { loadCatalog } from './catalog-load.ts'
+
+export type Survey = {
+  readonly catalog: Catalog
+  /** What lies there, needed or not. */
+  readonly blobs: ReadonlyMap<Digest, ListedBlob>
+}
+
+/** @throws a system error that is not about one file */
+export async function surveyStore(store: Store, clock: Clock, log: Log): Promise<Survey> {
+  const catalog = new Catalog()
+  await loadCatalog(catalog, store, clock, log)
+  return { catalog, blobs: await listedBlobs(store) }
+}
+
+/** What a store holds, in a fraction of the time: of blobs only which are there. */
+export type Overview = {
+  readonly catalog: Catalog
+  /** Whether it lies there, of a blob that a manifest needs. */
+  hasBlob(digest: Digest): boolean
+  /** How many lie there that no manifest needs. */
+  readonly unneededBlobs: number
+}
+
+/** @throws a system error that is not about one file */
+export async function overlookStore(store: Store, clock: Clock, log: Log): Promise<Overview> {
+  const catalog = new Catalog()
+  await loadCatalog(catalog, store, clock, log)
+  const missing = new Set(catalog.neededBlobs())
+  let unneededBlobs = 0
+  for (const digest of await store.blobDigests()) if (!missing.delete(digest)) unneededBlobs++
+  return { catalog, hasBlob: (digest) => !missing.has(digest), unneededBlobs }
+}
+
+/** All that lie in a store. */
+export async function listedBlobs(store: Pick<Store, 'listBlobs'>): Promise<ReadonlyMap<Digest, ListedBlob>> {
+  const blobs = new Map<Digest, ListedBlob>()
+  for await (const blob of store.listBlobs()) blobs.set(blob.digest, blob)
+  return blobs
+}
