@@ -23,6 +23,7 @@ export function banner({ config, version, buildDate, started, port, process }: B
     `Started: ${new Date(started).toISOString()} (port ${port})`,
     `Listening on: http://${hostInUrl(config.host)}:${port}`,
     ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
+    ...(config.admin.port === 0 ? [] : [`Admin API: http://${hostInUrl(config.host)}:${config.admin.port}/cmd/`]),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,
     `Process id: ${process.pid}`,
     'Tls: none',

@@ -1,5 +1,6 @@
 /** What a command is. The table of them is in `commands.ts`. */
 import type { CommandLine } from '../config/flags.ts'
+import type { CommandName } from '../config/section.ts'
 import type { Io } from './io.ts'
 
 export type Command = {
@@ -9,8 +10,8 @@ export type Command = {
   readonly summary: string
   /** What may stand behind the command, for help: `[command]`. */
   readonly argument?: string
-  /** Whether the flags of that name in the table of settings are its own. */
-  readonly flags?: 'serve' | 'verify'
+  /** The name under which flags are its own in the tables of flags. */
+  readonly flags?: CommandName
   /** The exit code of a mistake of whoever typed it: 1, unless that says something else. */
   readonly mistakeCode?: number
   /** Command lines that work as they stand. */

@@ -3,6 +3,9 @@ import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Command } from './command.ts'
 import { commandHelp, globalHelp } from './help.ts'
+import { list } from './list.ts'
+import { load } from './load.ts'
+import { prune } from './prune.ts'
 import { serve } from './serve.ts'
 import { verify } from './verify.ts'
 import { version } from './version.ts'
@@ -19,7 +22,7 @@ const help: Command = {
   },
 }
 
-export const commands: readonly Command[] = [serve, verify, version, help]
+export const commands: readonly Command[] = [serve, load, list, prune, verify, version, help]
 
 /** @throws ConfigError for a word that is no command */
 export function findCommand(word: string): Command {

@@ -1,6 +1,6 @@
 /** The help: printed from the tables of commands and settings, so that it cannot disagree with them. */
-import { FLAGS, type Flag } from '../config/flags.ts'
-import { isAvailable } from '../config/section.ts'
+import { FLAGS, type Flag, isOf } from '../config/flags.ts'
+import { type CommandName, isAvailable } from '../config/section.ts'
 import type { Command } from './command.ts'
 
 const INDENT = '   '
@@ -35,8 +35,8 @@ const BUILT_IN: readonly (readonly [string, string])[] = [
   ['--version, -v', 'Show the version.'],
 ]
 
-function options(of: Flag['of']): string[] {
-  const rows = FLAGS.filter((flag) => flag.of === of && isAvailable(flag)).map((flag) => [usage(flag), describe(flag)] as const)
+function options(of: 'global' | CommandName): string[] {
+  const rows = FLAGS.filter((flag) => isOf(flag, of) && isAvailable(flag)).map((flag) => [usage(flag), describe(flag)] as const)
   return columns(of === 'global' ? [...rows, ...BUILT_IN] : rows)
 }
 

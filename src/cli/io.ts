@@ -11,6 +11,14 @@ export type Io = {
   readonly platform: Platform
   readonly process: { readonly uid: number; readonly gid: number; readonly pid: number; readonly commandLine: string }
   readonly clock: Clock
+  /** The width of the terminal that stderr is; undefined where it is none on which lines can be drawn again. */
+  terminalColumns(): number | undefined
+  /** Whether a person reads it, and no program. */
+  readonly stdoutIsTerminal: boolean
+  /** Whether somebody sits at a terminal. */
+  readonly canAsk: boolean
+  /** What they answer in one line; nothing where they are gone. */
+  ask(question: string): Promise<string>
   stdout(text: string): void
   stderr(text: string): void
   /** Calls `stop` for each SIGINT and SIGTERM, until the returned function is called. */
@@ -33,12 +41,27 @@ export function processIo(): Io {
       commandLine: process.argv.slice(1).join(' '),
     },
     clock: systemClock,
+    terminalColumns: () => (process.stderr.isTTY === true && process.env.TERM !== 'dumb' ? process.stderr.columns : undefined),
+    stdoutIsTerminal: process.stdout.isTTY === true,
+    canAsk: process.stdin.isTTY === true && process.stdout.isTTY === true,
+    ask,
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
     onStopSignal,
     exit: (code) => process.exit(code),
     // loaded on first use: `version` and `help` need none of it
     startService: async (deps) => (await import('../server/service.ts')).startService(deps),
+  }
+}
+
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stdout })
+  const gone = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+  try {
+    return await Promise.race([lines.question(question), gone])
+  } finally {
+    lines.close()
   }
 }
 

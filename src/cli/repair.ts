@@ -1,8 +1,5 @@
 /** `verify --repair`: moves what is wrong to quarantine, fetches it again from where it came, and looks whether that helped. */
-import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
-import { defaultBudgets } from '../cache/budgets.ts'
-import { Cache } from '../cache/cache.ts'
+import type { Cache } from '../cache/cache.ts'
 import { Inspector } from '../cache/inspector.ts'
 import { Pace } from '../cache/pace.ts'
 import type { Source } from '../cache/sources.ts'
@@ -10,14 +7,14 @@ import { type CheckReport, type Finding, StoreCheck } from '../cache/store-check
 import { oneBuffer } from '../cache/verification.ts'
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
-import { ConfigError } from '../config/error.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
-import { configuredUpstreams, type ServiceDeps } from '../server/service.ts'
-import { type LockHolder, lockHolder, StoreLockedError } from '../store/lock.ts'
+import type { ServiceDeps } from '../server/service.ts'
 import { filesOf, StoreFiles } from '../store/store-files.ts'
 import { type StoreParts, storeParts } from '../store/store-parts.ts'
 import { VERSION } from './build-info.ts'
+import { withCache } from './command-cache.ts'
+import { holderOf, takeStore } from './held-store.ts'
 import type { Io } from './io.ts'
 import type { Outcome, VerifyReport } from './verify-report.ts'
 
@@ -35,8 +32,18 @@ const ROUNDS = 4
 /** @throws ConfigError while a server holds the store */
 export async function repair({ config, rate, io, log }: RepairOptions): Promise<VerifyReport> {
   const { clock } = io
-  const parts = storeParts({ imagePath: config.imagePath, minFree: config.minFree, self: holderOf(io), clock, log })
-  await takeStore(parts)
+  const parts = storeParts({
+    imagePath: config.imagePath,
+    minFree: config.minFree,
+    self: holderOf('ociregistry verify --repair', io),
+    clock,
+    log,
+  })
+  await takeStore(
+    parts,
+    'repair',
+    () => 'a running server mends what is damaged itself (see the setting scrub); to have it fetch a file again now, remove that file',
+  )
   try {
     const files = new StoreFiles(parts.path, log)
     const check = await new StoreCheck(files, new Inspector(files, new Pace(clock, rate))).run()
@@ -104,21 +111,6 @@ function keyOf({ kind, digest }: Finding): string {
   return `${kind} ${digest}`
 }
 
-function holderOf({ process }: Io): LockHolder {
-  return { program: 'ociregistry verify --repair', version: VERSION, pid: process.pid, hostname: hostname() }
-}
-
-async function takeStore({ path, hold, space }: StoreParts): Promise<void> {
-  const holder = await lockHolder(path)
-  if (holder === undefined && (await hold.begin())) return
-  await hold.release()
-  if (holder === undefined) throw new ConfigError(`cannot repair: ${space.closed?.why}`)
-  const { message } = new StoreLockedError(path, holder === 'unknown' ? undefined : holder)
-  throw new ConfigError(
-    `cannot repair: ${message}; a running server mends what is damaged itself (see the setting scrub); to have it fetch a file again now, remove that file`,
-  )
-}
-
 /** @returns what could not be moved, and why */
 async function quarantineAll({ store }: StoreParts, files: StoreFiles, wrong: readonly Finding[]): Promise<Obstacles> {
   const obstacles: Obstacles = new Map()
@@ -135,27 +127,13 @@ async function quarantineAll({ store }: StoreParts, files: StoreFiles, wrong: re
   return obstacles
 }
 
-/** By what the server itself uses, with its configuration. */
-async function fetchAll(
-  { store, spools, space }: StoreParts,
-  deps: ServiceDeps,
-  wanted: readonly Finding[],
-  obstacles: Obstacles,
-): Promise<void> {
-  const { config, clock, log } = deps
-  const upstreams = configuredUpstreams(deps, `ociregistry-${randomBytes(4).toString('hex')}`)
-  const settings = { ...config, prefetch: false }
-  const cache = new Cache({ store, spools, space, upstreams, settings, budgets: defaultBudgets(config.pullTimeoutMs), clock, log })
-  try {
-    await cache.start()
+async function fetchAll(parts: StoreParts, deps: ServiceDeps, wanted: readonly Finding[], obstacles: Obstacles): Promise<void> {
+  await withCache(parts, deps, async (cache) => {
     for (const finding of wanted) {
       const obstacle = await fetchAgain(cache, finding)
       if (obstacle !== undefined) obstacles.set(keyOf(finding), obstacle)
     }
-  } finally {
-    await cache.stop()
-    await upstreams.close()
-  }
+  })
 }
 
 /** @returns why it could not be fetched */

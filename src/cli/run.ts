@@ -1,7 +1,7 @@
 /** From the arguments to a command and its exit code. A mistake of the person at the terminal becomes one line on stderr. */
 import { ConfigError } from '../config/error.ts'
-import { type CommandLine, parseCommandLine } from '../config/flags.ts'
-import { commandInPlaceOf, newCommandLine, type TypedFlag } from '../config/older-flags.ts'
+import { type CommandLine, isOf, parseCommandLine } from '../config/flags.ts'
+import { newCommandLine } from '../config/older-flags.ts'
 import { printable } from '../observe/printable.ts'
 import type { Command } from './command.ts'
 import { commands, findCommand } from './commands.ts'
@@ -15,7 +15,6 @@ import { version } from './version.ts'
  */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
-    refuseComing(args)
     return await obey(parseCommandLine(args), io)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -42,15 +41,6 @@ function obey(line: CommandLine, io: Io): number | Promise<number> {
   return command.run(line, io)
 }
 
-/** Commands of the program before this one, with flags that are not known here yet: to call those mistakes would lead nowhere. */
-function refuseComing(args: readonly string[]): void {
-  const word = args.find((arg, index) => !arg.startsWith('-') && !args[index - 1]?.startsWith('-'))
-  if (word === undefined || !['load', 'list', 'prune'].includes(word) || commands.some(({ name }) => name === word)) return
-  throw new ConfigError(
-    `${JSON.stringify(word)}: found a command that comes with a later version, want ${commands.map(({ name }) => name).join(', ')}`,
-  )
-}
-
 function print(text: string, io: Io): number {
   io.stdout(text)
   return 0
@@ -62,17 +52,7 @@ function refuseOlderFlags({ typed, words: [word] }: CommandLine): void {
   if (first === undefined || !('older' in first)) return
   const { is } = first.older
   if (is.fate === 'later') throw new ConfigError(`${first.name}: found ${is.problem}`)
-  if (is.fate === 'kept' && commandInPlaceOf(typed) === undefined) {
-    throw new ConfigError(`${first.name}: found an unknown flag, want one that --help lists`)
-  }
-  const why = is.fate === 'dropped' ? `: ${is.because}` : ''
-  throw new ConfigError(`${first.name}: found a flag of an older version${why}, want: ${inNewWords(word, typed)}`)
-}
-
-function inNewWords(word: string | undefined, typed: readonly TypedFlag[]): string {
-  const name = commandInPlaceOf(typed)
-  const isHere = name === undefined || commands.some((command) => command.name === name)
-  return `${newCommandLine(word, typed)}${isHere ? '' : ` (the command ${name} comes with a later version)`}`
+  throw new ConfigError(`${first.name}: found a flag of an older version, want: ${newCommandLine(word, typed)}`)
 }
 
 function refuseFlagsOfOthers({ typed }: CommandLine, command: Command | undefined): void {
@@ -83,8 +63,8 @@ function refuseFlagsOfOthers({ typed }: CommandLine, command: Command | undefine
     if (command === undefined && (flag.of !== 'global' || isOlderName)) {
       throw new ConfigError(`${name}: found without a command, want: ${newCommandLine(undefined, typed)}`)
     }
-    if (flag.of !== 'global' && flag.of !== command?.flags) {
-      throw new ConfigError(`${name}: found with the command ${command?.name}, want it with the command ${flag.of}`)
+    if (flag.of !== 'global' && !isOf(flag, command?.flags)) {
+      throw new ConfigError(`${name}: found with the command ${command?.name}, want it with the command ${flag.of.join(' or ')}`)
     }
   }
 }

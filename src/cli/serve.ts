@@ -1,4 +1,4 @@
-/** The command `serve`: reads the configuration, starts the service, says so, and stops it when a signal asks for it. */
+/** The command `serve`: reads the configuration, starts the service, says so, and stops it when a signal or the admin API asks for it. */
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
@@ -52,7 +52,7 @@ async function runService(config: Config, warnings: readonly string[], output: L
     if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
     io.stderr(banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, process: io.process }))
     for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
-    await signal.came
+    await Promise.race([signal.came, service.stopRequested])
     return await stop(service, io)
   } catch (error) {
     log.debug('could not start', { error }) // at this level, with the stack

@@ -26,16 +26,25 @@ const STORE_FAILURES: ReadonlySet<string> = new Set([
 type SystemError = NodeJS.ErrnoException & { readonly address?: string; readonly port?: number }
 
 /** @param error as `startService` rejects: of the system, or with a message that says it all */
-export function describeStartFailure(error: unknown, { host, port, health, imagePath }: Config, uid: number): string {
+export function describeStartFailure(error: unknown, config: Config, uid: number): string {
+  const { host, port, imagePath } = config
   const { code = '', message, path, address } = error as SystemError
   const portFailure = isAboutPort(error as SystemError) ? PORT_FAILURES[code] : undefined
   if (portFailure !== undefined) {
-    const isHealth = health !== 0 && health !== port && (error as SystemError).port === health
-    const advice = isHealth ? portFailure.replace('--port', '--health') : portFailure
-    return `cannot listen on ${hostInUrl(host)}:${isHealth ? health : port}: ${advice}`
+    const side = sidePortOf((error as SystemError).port, config)
+    return `cannot listen on ${hostInUrl(host)}:${side?.port ?? port}: ${portFailure.replace('--port', side?.setting ?? '--port')}`
   }
   if (!STORE_FAILURES.has(code)) return String(message).split('\n', 1)[0] ?? ''
   return `cannot use ${path ?? address ?? imagePath} for the store: ${reasonOf(error)} (uid ${uid}); choose another directory with --image-path`
+}
+
+/** Undefined for the port of pulls. */
+function sidePortOf(failed: number | undefined, { port, health, admin }: Config) {
+  const sides = [
+    { port: health, setting: '--health' },
+    { port: admin.port, setting: 'admin.port' },
+  ]
+  return sides.find((side) => side.port !== 0 && side.port !== port && side.port === failed)
 }
 
 /** The store's lock is a socket, too: its address is a path. */

@@ -3,6 +3,7 @@ import type { CheckReport, Finding } from '../cache/store-check.ts'
 import { printable } from '../observe/printable.ts'
 import { sizeText } from '../store/size-text.ts'
 import type { Amount } from '../store/store-files.ts'
+import { alignedLines } from './columns.ts'
 
 /** `quarantined`: out of the way, and nothing that is stored needs it. */
 export type Outcome = { readonly is: 'mended' | 'quarantined' } | { readonly is: 'remains'; readonly why: string }
@@ -79,16 +80,7 @@ function rowsOf({ check: { findings }, outcomes }: VerifyReport): string[] {
     whatIsWrong(finding, outcomes?.get(finding)),
   ])
   const table = [['KIND', 'NAME', 'REFERENCES', 'WHAT IS WRONG'], ...rows]
-  const widths = table.reduce((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), [0])
-  return [
-    ...table.map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    ),
-    '',
-  ]
+  return [...alignedLines(table), '']
 }
 
 /** The file, where its name is not what it is known by. */

@@ -1,5 +1,4 @@
 /** The command `verify`: reads all that is stored and says what is wrong; with `--repair` it mends what it can. */
-import { stat } from 'node:fs/promises'
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
@@ -8,6 +7,7 @@ import { loadConfig } from '../config/load.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { lockHolder } from '../store/lock.ts'
 import type { Command } from './command.ts'
+import { refuseOtherThanStore } from './held-store.ts'
 import type { Io } from './io.ts'
 import { isSound, type VerifyReport, verifyDocument, verifyTable } from './verify-report.ts'
 
@@ -27,7 +27,7 @@ export const verify: Command = {
   ],
   async run(line, io) {
     const { config } = await loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
-    await refuseOtherThanStore(config.imagePath)
+    await refuseOtherThanStore(config.imagePath, 'verify')
     const awake = setInterval(() => {}, 1000) // pauses alone do not keep the process alive
     try {
       const report = await verified(config, line.values, io)
@@ -68,16 +68,4 @@ async function look(config: Config, rate: number | undefined, io: Io, log: Log):
 async function paceBesideServer(imagePath: string): Promise<number | undefined> {
   const holder = await lockHolder(imagePath).catch(() => 'unknown' as const)
   return holder === undefined ? undefined : BESIDE_A_SERVER_BYTES_PER_SECOND
-}
-
-/** To find nothing wrong in a directory that is not there, or is another one, would be a dangerous answer. */
-async function refuseOtherThanStore(imagePath: string): Promise<void> {
-  const want = 'want the directory of a store, with --image-path or --config-file'
-  const stats = await stat(imagePath).catch((cause: unknown) => {
-    throw new ConfigError(`cannot verify ${imagePath}: ${reasonOf(cause)}, ${want}`, { cause })
-  })
-  if (!stats.isDirectory()) throw new ConfigError(`cannot verify ${imagePath}: found no directory, ${want}`)
-  const parts = await Promise.all(['blobs', 'img'].map((name) => stat(`${imagePath}/${name}`).catch(() => undefined)))
-  if (parts.every((part) => part?.isDirectory() !== true))
-    throw new ConfigError(`cannot verify ${imagePath}: found no store in it, ${want}`)
 }

@@ -8,6 +8,9 @@ export class FakeIo implements Io {
   readonly platform = { os: 'linux', architecture: 'amd64' }
   readonly process = { uid: 1000, gid: 100, pid: 42, commandLine: 'ociregistry serve' }
   readonly clock = new ManualClock()
+  /** Of the terminal; undefined: there is none. */
+  columns: number | undefined
+  stdoutIsTerminal = false
   /** What was printed, on both streams. */
   out = ''
   err = ''
@@ -21,11 +24,30 @@ export class FakeIo implements Io {
   /** Replaced by tests whose service does not start. */
   startService = async (deps: ServiceDeps): Promise<Service> => {
     this.started.push(deps)
-    return { port: deps.config.port === 0 ? 34567 : deps.config.port, stop: async () => this.stop() }
+    return { port: deps.config.port === 0 ? 34567 : deps.config.port, stopRequested: this.#stopRequested, stop: async () => this.stop() }
   }
+  /** As the admin API does. */
+  requestStop = (): void => {}
+  readonly #stopRequested = new Promise<void>((resolve) => {
+    this.requestStop = resolve
+  })
   /** Replaced by tests whose service does not stop. */
   stop = async (): Promise<void> => {
     this.stops++
+  }
+
+  canAsk = false
+  /** What was asked, and what is answered. */
+  readonly questions: string[] = []
+  answer = ''
+
+  async ask(question: string): Promise<string> {
+    this.questions.push(question)
+    return this.answer
+  }
+
+  terminalColumns(): number | undefined {
+    return this.columns
   }
 
   stdout(text: string): void {

@@ -63,12 +63,38 @@ test('The banner names the address of /health', async () => {
   assert.match(io.err, /^Health: http:\/\/\[::1\]:8081\/health$/m)
 })
 
+test('The banner names the address of an admin API on a port of its own', async (t) => {
+  const config = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(config, 'admin: {port: 8082}')
+  const io = new FakeIo()
+  await stopped(io, ['--config-file', config])
+  assert.match(io.err, /^Admin API: http:\/\/0\.0\.0\.0:8082\/cmd\/$/m)
+})
+
 test('A port of /health that is in use stops the start with one line that names its flag', async () => {
   const io = new FakeIo()
   io.startService = () => Promise.reject(Object.assign(new Error('x'), { code: 'EADDRINUSE', syscall: 'listen', port: 8081 }))
   assert.equal(await run(['serve', '--health', '8081'], io), 1)
   const line = 'cannot listen on 0.0.0.0:8081: the port is in use by another program; choose another with --health'
   assert.equal(io.err, `error: ${line}\n`)
+})
+
+test('A port of the admin API that is in use stops the start with one line that names its key', async (t) => {
+  const config = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(config, 'admin: {port: 8082}')
+  const io = new FakeIo()
+  io.startService = () => Promise.reject(Object.assign(new Error('x'), { code: 'EADDRINUSE', syscall: 'listen', port: 8082 }))
+  assert.equal(await run(['serve', '--config-file', config], io), 1)
+  const line = 'cannot listen on 0.0.0.0:8082: the port is in use by another program; choose another with admin.port'
+  assert.equal(io.err, `error: ${line}\n`)
+})
+
+test('The service that was asked to stop by its admin API is stopped as by a signal, and the exit code is 0', async () => {
+  const io = new FakeIo()
+  const { code } = await running(io)
+  io.requestStop()
+  assert.equal(await code, 0)
+  assert.deepEqual([io.stops, io.listeners], [1, 0])
 })
 
 test('The banner stays on its lines, whatever the command line holds', async () => {
@@ -111,7 +137,7 @@ test('The banner says that there is the built-in image and nothing else, whateve
 test('A warning follows the banner, at the level error too', async () => {
   const io = new FakeIo()
   await stopped(io, ['--preload-images', 'x', '--metrics', '2'])
-  const warning = 'this version does not have what these settings ask for, and goes on without: --preload-images, --metrics'
+  const warning = 'this version does not have what these settings ask for, and goes on without: --metrics'
   assert.equal(io.err, `${banner(8080)}warning: ${warning}\n`)
 })
 

@@ -193,7 +193,7 @@ test('verify --repair of an air-gapped store only moves what is wrong to quarant
   const { code, out } = await verify('--repair', '--config-file', config)
   assert.equal(code, 1)
   assert.match(out, /not mended: the configuration is air-gapped: no registry is asked/)
-  assert.equal(registry.ledger.requests.length, 0)
+  assert.equal(registry.ledger.requests().length, 0)
   assert.match((await verify('--image-path', path)).out, /2 files in quarantine\//)
 })
 
