@@ -61,14 +61,13 @@ function reasonsOf(registry: Registry, { state, retryInMs }: UpstreamHealth): He
 }
 
 /** Whether a request is for `/health`, whatever its query. */
-export function isForHealth(url: string | undefined): boolean {
-  return url === '/health' || url?.startsWith('/health?') === true
+export function isForHealth(url: string): boolean {
+  return url === '/health' || url.startsWith('/health?')
 }
 
-/** Answers one request, to `/health` or elsewhere. @param look brings the state up to date. Never rejects */
+/** Answers a request to `/health`. @param look brings the state up to date. Never rejects */
 export async function answerHealth(req: IncomingMessage, res: ServerResponse, look: () => Promise<HealthState>): Promise<void> {
   const headers = ['cache-control', 'no-store', 'content-type', 'application/json']
-  if (!isForHealth(req.url)) writeBody(res, 404, headers, '')
-  else if (req.method !== 'GET' && req.method !== 'HEAD') writeBody(res, 405, [...headers, 'allow', 'GET, HEAD'], '')
+  if (req.method !== 'GET' && req.method !== 'HEAD') writeBody(res, 405, [...headers, 'allow', 'GET, HEAD'], '')
   else writeBody(res, 200, headers, `${JSON.stringify(healthReport(await look()))}\n`)
 }

@@ -20,7 +20,17 @@ const STARTING_MS = 10 * 60_000
 
 /** As configured, but on that store, and without any registry behind it. */
 export function helloWorldConfig(config: Config, imagePath: string): Config {
-  return { ...config, imagePath, airGapped: true, registries: [], privateRegistries: [], defaultNs: DOCKER_HUB }
+  return {
+    ...config,
+    imagePath,
+    airGapped: true,
+    registries: [],
+    privateRegistries: [],
+    defaultNs: DOCKER_HUB,
+    prune: { ...config.prune, enabled: false },
+    budget: { ...config.budget, maxBytes: undefined },
+    load: { ...config.load, preloadImages: undefined },
+  }
 }
 
 /**

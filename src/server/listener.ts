@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Clock } from '../observe/clock.ts'
-import type { Log } from '../observe/log.ts'
+import type { Log, LogLevel } from '../observe/log.ts'
 
 /** Longer than any client keeps an idle connection (BuildKit, 120 s), so that none writes into a closing one. */
 const KEEP_ALIVE_MS = 130_000
@@ -17,6 +17,8 @@ export type Note = { cache?: string }
 export type ListenerDeps = {
   /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
+  /** Of a request's log line; default: info. */
+  readonly level?: LogLevel
   readonly clock: Clock
   readonly log: Log
 }
@@ -45,7 +47,7 @@ export class Listener {
     this.#deps = deps
     this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS }, (req, res) => this.#take(req, res))
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-      res.shouldKeepAlive = false // nothing here reads a body, so that this one need not come
+      res.shouldKeepAlive = false // hardly anything here reads a body: who does asks for it, and else it need not come
       this.#take(req, res)
     })
     this.#server.on('connection', (socket) => {
@@ -112,8 +114,8 @@ export class Listener {
   }
 
   #log({ req, res, note, client, beganMs }: Turn): void {
-    const { clock, log } = this.#deps
-    log.info(`${req.method} ${req.url}`, {
+    const { level = 'info', clock, log } = this.#deps
+    log[level](`${req.method} ${req.url}`, {
       status: res.statusCode,
       ms: Math.round((clock.monotonic() - beganMs) * 10) / 10,
       client,

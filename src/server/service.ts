@@ -3,26 +3,42 @@ import { randomBytes } from 'node:crypto'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { defaultBudgets } from '../cache/budgets.ts'
 import { Cache } from '../cache/cache.ts'
+import { ImageLoadQueue, type ImageLoads } from '../cache/image-loads.ts'
+import { Preload } from '../cache/preload.ts'
+import type { Prunes } from '../cache/prune-report.ts'
 import type { Config } from '../config/config.ts'
 import { parseCredsFile } from '../config/creds-file.ts'
+import { parsePatterns } from '../config/expression.ts'
+import { size } from '../config/sizes.ts'
+import { duration } from '../config/value-types.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import type { Registry } from '../oci/name.ts'
-import { ScrubNotes } from '../store/scrub-note.ts'
+import type { DiskSpace } from '../store/disk-space.ts'
+import type { LockHolder } from '../store/lock.ts'
+import { pruneNote } from '../store/prune-note.ts'
+import { scrubNote } from '../store/scrub-note.ts'
 import { StoreFiles } from '../store/store-files.ts'
 import { type StorePartsOptions, storeParts } from '../store/store-parts.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
+import { localUrlOf, urlOf } from './admin/access.ts'
+import { AdminApi } from './admin/admin-api.ts'
+import type { AdminParts, ParameterReaders } from './admin/parts.ts'
+import { isForAdmin } from './admin/routes.ts'
+import { AdminToken } from './admin/token.ts'
 import { BufferPool } from './buffers.ts'
 import { answerHealth, type HealthState, isForHealth } from './health.ts'
-import { HealthListener } from './health-listener.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
-import { Listener, type ListenerDeps } from './listener.ts'
+import { listedImages } from './image-files.ts'
+import { Listener } from './listener.ts'
 import { PullApi } from './pull-api.ts'
-import type { RegistryNames } from './which-registry.ts'
+import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
+import { configuredNames, type RegistryNames } from './which-registry.ts'
 
 export type Service = {
   /** Where it listens. */
   readonly port: number
+  /** Resolves when somebody has asked the admin API to stop it. */
+  readonly stopRequested: Promise<void>
   /** Lets answers end for a while, publishes what is verified, lets go of the store. */
   stop(): Promise<void>
 }
@@ -32,6 +48,9 @@ export type ServiceDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly version: string
+  /** For tests: what removes and loads images for the admin API in place of what does. */
+  readonly pruner?: Prunes | undefined
+  readonly loads?: ImageLoads | undefined
   /** For tests: another disk, other waits. */
   readonly storage?: Partial<Pick<StorePartsOptions, 'files' | 'budgets'>>
 }
@@ -47,56 +66,70 @@ export function startService(deps: ServiceDeps): Promise<Service> {
 async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
   const imagePath = await makeHelloWorldStore(tmpdir(), deps.clock, deps.log)
   try {
-    const { port, stop } = await startOnStore({ ...deps, config: helloWorldConfig(deps.config, imagePath) })
-    return { port, stop: () => stop().finally(() => removeHelloWorldStore(imagePath)) }
+    const { stop, ...service } = await startOnStore({ ...deps, config: helloWorldConfig(deps.config, imagePath) })
+    return { ...service, stop: () => stop().finally(() => removeHelloWorldStore(imagePath)) }
   } catch (error) {
     await removeHelloWorldStore(imagePath)
     throw error
   }
 }
 
-async function startOnStore({ config, clock, log, version, storage = {} }: ServiceDeps): Promise<Service> {
+async function startOnStore(deps: ServiceDeps): Promise<Service> {
+  const { config, clock, log, version, storage = {} } = deps
   const { imagePath, minFree } = config
-  const self = { program: 'ociregistry', version, pid: process.pid, hostname: hostname() }
-  const onRecovered = () => cache.storeAgain()
+  const at: Place = { host: config.host, port: config.port, adminPort: undefined }
+  const self: LockHolder = {
+    program: 'ociregistry',
+    version,
+    pid: process.pid,
+    hostname: hostname(),
+    get admin() {
+      return at.adminPort === undefined ? undefined : urlOf(at.host, at.adminPort)
+    },
+  }
+  const onRecovered = () => {
+    cache.storeAgain()
+    preload?.again()
+  }
   const { path, store, spools, space, hold, files } = storeParts({ imagePath, minFree, self, clock, log, onRecovered, ...storage })
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
   const upstreams = configuredUpstreams({ config, clock, log, version }, viaName)
-  const scrub = { settings: config.scrub, files: new StoreFiles(path, log, files), notes: new ScrubNotes(path, log, files) }
+  const scrub = { settings: config.scrub, files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
+  const prune = { settings: config.prune, note: pruneNote(path, log, files) }
   const budgets = defaultBudgets(config.pullTimeoutMs)
-  const cache = new Cache({ store, spools, space, upstreams, settings: config, scrub, budgets, clock, log })
-  let port = config.port
+  const cache = new Cache({ store, spools, space, upstreams, settings: config, scrub, prune, budgets, clock, log })
+  const names = namesOf(config)
   const isSelf = (host: string, hostHeader: string | undefined) =>
-    host === hostHeader?.toLowerCase() || (host.endsWith(`:${port}`) && ownAddresses(port).has(host))
-  const api = new PullApi({ cache, names: namesOf(config), isSelf, viaName, buffers: new BufferPool(), log })
-  const look = async (): Promise<HealthState> => {
-    await space.look()
-    return { isLoaded: cache.isLoaded, storage: space.trouble, upstreams: upstreams.all() }
-  }
-  const pull: ListenerDeps['handle'] = (req, res, note) => api.handle(req, res, note)
-  const pullOrHealth: ListenerDeps['handle'] = (req, res, note) =>
-    isForHealth(req.url) ? answerHealth(req, res, look) : pull(req, res, note)
-  const sharesPort = config.health !== 0 && config.health === config.port
-  const listener = new Listener({ handle: sharesPort ? pullOrHealth : pull, clock, log })
-  const healthListener = config.health === 0 || sharesPort ? undefined : new HealthListener((req, res) => answerHealth(req, res, look), log)
+    host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
+  const api = new PullApi({ cache, names, isSelf, viaName, buffers: new BufferPool(), log })
+  const end = wish()
+  const preload = newPreload(cache, config, clock, log)
+  const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), defaults: config.load, log })
+  const sides = sideApis(deps, { cache, upstreams, names, space, loads: deps.loads ?? queue, stop: end.make }, at)
+  const listener = new Listener({ handle: besidePulls((req, res, note) => api.handle(req, res, note), sides, config.port), clock, log })
+  const sideListeners = new SideListeners(sides, config.port, clock, log)
   await hold.begin()
   try {
-    port = await listener.start(config.host, config.port)
-    await healthListener?.start(config.host, config.health)
+    at.port = await listener.start(config.host, config.port)
+    await sideListeners.start(config.host)
   } catch (error) {
+    await sideListeners.stop(0)
     await listener.stop(0)
     await hold.release()
     throw error
   }
+  at.adminPort = config.admin.port || at.port
   const loading = cache.start()
-  log.info('server is running', { port })
+  log.info('server is running', { port: at.port })
   hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
   space.start()
+  preload?.start()
   return {
-    port,
+    port: at.port,
+    stopRequested: end.made,
     async stop() {
-      await Promise.all([listener.stop(DRAIN_MS), hold.giveUp()])
-      await healthListener?.stop()
+      await Promise.all([listener.stop(DRAIN_MS), preload?.stop(), queue.stop(), hold.giveUp()])
+      await sideListeners.stop(DRAIN_MS)
       await loading
       await cache.stop()
       await upstreams.close()
@@ -106,19 +139,76 @@ async function startOnStore({ config, clock, log, version, storage = {} }: Servi
   }
 }
 
+/** Where the service listens; the ports are known for sure when it does. */
+type Place = { readonly host: string; port: number; adminPort: number | undefined }
+
+type SideParts = Pick<AdminParts, 'names' | 'loads' | 'stop'> & {
+  readonly cache: Cache
+  readonly upstreams: Upstreams
+  readonly space: DiskSpace
+}
+
+/** What is answered beside pulls. */
+function sideApis(deps: ServiceDeps, parts: SideParts, at: Place): SideApi[] {
+  const { config, clock, log, version, pruner = parts.cache.pruner } = deps
+  const { cache, upstreams, space } = parts
+  const storage = () => space.look().then(() => space.trouble)
+  const token = new AdminToken(config.admin.tokenFile, log)
+  const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port)
+  const startedMs = clock.monotonic()
+  const admin = new AdminApi({ ...parts, config, version, startedMs, read: READERS, pruner, storage, token, localUrl, clock, log })
+  const look = async (): Promise<HealthState> => ({ isLoaded: cache.isLoaded, storage: await storage(), upstreams: upstreams.all() })
+  const health: SideApi = {
+    name: 'health',
+    port: config.health,
+    isFor: isForHealth,
+    handle: (req, res) => answerHealth(req, res, look),
+    level: 'debug',
+  }
+  return [
+    { name: 'the admin API', port: config.admin.port, isFor: isForAdmin, handle: (req, res) => admin.handle(req, res), level: 'info' },
+    ...(config.health === 0 ? [] : [health]),
+  ]
+}
+
+/** The parameters of the admin API are read as the configuration file is. */
+const READERS: ParameterReaders = {
+  patterns: parsePatterns,
+  duration: (text) => duration.parse({ text, quoted: false, isText: true }),
+  size: (text) => size.parse({ text, quoted: false, isText: true }),
+}
+
+/** Something that may be wished for once, from afar. */
+function wish(): { readonly made: Promise<void>; readonly make: () => void } {
+  let make = () => {}
+  const made = new Promise<void>((resolve) => {
+    make = resolve
+  })
+  return { made, make }
+}
+
 /** The registries, as the configuration has them. @param viaName by which this program knows its own requests */
-export function configuredUpstreams({ config, clock, log, version }: Omit<ServiceDeps, 'storage'>, viaName: string): Upstreams {
+export function configuredUpstreams(
+  { config, clock, log, version }: Omit<ServiceDeps, 'storage' | 'pruner' | 'loads'>,
+  viaName: string,
+): Upstreams {
   const { registries, proxies, allowUnconfigured, pullTimeoutMs, credsFile, dockerConfig } = config
   const credentials = { credsFile: credsFile === undefined ? undefined : { path: credsFile, parse: parseCredsFile }, dockerConfig }
   const [via, userAgent] = [`1.1 ${viaName}`, `ociregistry/${version}`]
   return new Upstreams({ registries, proxies, credentials, allowUnconfigured, pullTimeoutMs, via, userAgent, clock, log })
 }
 
-/** Every configured name and alias, and the registry that it stands for. */
-function namesOf(config: Config): RegistryNames {
-  const configured = new Map<string, Registry>()
-  for (const { name, aliases } of config.registries) for (const known of [name, ...aliases]) configured.set(known, name)
-  return { configured, defaultNs: configured.get(config.defaultNs) ?? config.defaultNs }
+function newPreload(cache: Cache, config: Config, clock: Clock, log: Log): Preload | undefined {
+  const { preloadImages, platforms, referrers, concurrency } = config.load
+  if (preloadImages === undefined) return undefined
+  const loader = cache.newLoader({ platforms, referrers, urgency: 'background' })
+  const list = () => listedImages(preloadImages, configuredNames(config.registries))
+  return new Preload({ loader, list, concurrency, airGapped: config.airGapped, clock, log })
+}
+
+function namesOf({ registries, defaultNs }: Config): RegistryNames {
+  const configured = configuredNames(registries)
+  return { configured, defaultNs: configured.get(defaultNs) ?? defaultNs }
 }
 
 /** How clients may spell this very server: an `ns` that says so names no upstream. */

@@ -2,6 +2,7 @@
  * Which registry a request names, and which repository there: `?ns=` wins; then a first path segment that is a host; then a
  * `/<host>/v2/` prefix; then `X-Registry`; then the default. A decision without I/O.
  */
+import type { RegistryConfig } from '../config/config.ts'
 import { OciError } from '../oci/error.ts'
 import { asRegistry, looksLikeHost, parseRepositoryOf, type Registry, type Repository } from '../oci/name.ts'
 
@@ -20,6 +21,11 @@ export type RegistryNames = {
   /** Configured names and aliases, in lower case, and the registry each stands for. */
   readonly configured: ReadonlyMap<string, Registry>
   readonly defaultNs: Registry
+}
+
+/** Every configured name and alias, and the registry that it stands for. */
+export function configuredNames(registries: readonly RegistryConfig[]): ReadonlyMap<string, Registry> {
+  return new Map(registries.flatMap(({ name, aliases }) => [name, ...aliases].map((known) => [known, name])))
 }
 
 /** @throws OciError 404 NAME_UNKNOWN for a host that is none or contradicts another, 400 NAME_INVALID for a bad repository */

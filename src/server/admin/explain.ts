@@ -1,0 +1,62 @@
+/** `/cmd/explain`: what a client that asked for a reference would get, and why. */
+import type { Explanation } from '../../cache/explanation.ts'
+import { formatLocalTime } from '../../store/record.ts'
+import type { AdminAnswer } from './answer.ts'
+import { mistake, type Parameters } from './parameters.ts'
+import type { AdminParts } from './parts.ts'
+import { readImageName } from './reference-text.ts'
+import { type RegistryAccess, registryAccess } from './registry-access.ts'
+
+export async function explain(parameters: Parameters, { cache, config, names }: AdminParts): Promise<AdminAnswer> {
+  const ref = parameters.text('ref')
+  if (ref === undefined) throw mistake('ref', undefined, 'a reference such as docker.io/library/alpine:3')
+  const explanation = await cache.explainer.explain(readImageName(ref, names, 'ref').reference)
+  const access = registryAccess(explanation.registry, config)
+  return { json: { ...explanation, access }, text: () => textOf(explanation, access) }
+}
+
+const ANSWERS: Readonly<Record<Explanation['answer'], string>> = {
+  served: 'yes, without asking anybody',
+  asks: 'if its registry does not object',
+  refused: 'no',
+}
+
+function textOf(explanation: Explanation, access: RegistryAccess): string {
+  const { reference, answer, from, why, policy, isComplete } = explanation
+  const lines = [
+    reference,
+    `would be served: ${answer === 'asks' && from === 'upstream' ? 'if its registry has it' : ANSWERS[answer]}`,
+    `from: ${from}`,
+    ...why.map((sentence) => `why: ${sentence}`),
+    ...(isComplete === undefined ? [] : [`complete: ${isComplete ? 'yes' : 'no'}`]),
+    ...cachedLines(explanation),
+    ...(policy === undefined ? [] : [`checked: ${typeof policy === 'number' ? `when the last check is ${policy / 1000} s old` : policy}`]),
+    `registry: ${explanation.registry} at ${access.url}, ${stateOf(explanation)}`,
+    `credentials: ${access.credentials}`,
+  ]
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+function cachedLines({ cached }: Explanation): string[] {
+  if (cached === undefined) return []
+  const { digest, kind, mediaType, sizeBytes, suppliedBy, times, blobs, platforms } = cached
+  return [
+    `digest: ${digest} (${kind}, ${mediaType}, ${sizeBytes} bytes)`,
+    `supplied by: ${suppliedBy}`,
+    ...(times === undefined
+      ? []
+      : [
+          `created: ${formatLocalTime(times.createdMs)}`,
+          `pulled: ${formatLocalTime(times.pulledMs)}`,
+          `last check: ${formatLocalTime(times.checkedMs)}`,
+        ]),
+    ...platforms.map((listed) => `platform: ${listed.platform || '-'} ${listed.digest} ${listed.state}`),
+    ...blobs.map((blob) => `blob: ${blob.digest} ${blob.sizeBytes} ${blob.state}`),
+  ]
+}
+
+function stateOf({ upstream }: Explanation): string {
+  if ('closed' in upstream) return 'which nobody may ask'
+  const { state, retryInMs } = upstream
+  return retryInMs === undefined ? state : `${state}, asked again in ${Math.ceil(retryInMs / 1000)} s`
+}

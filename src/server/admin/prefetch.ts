@@ -1,0 +1,62 @@
+/** Loading images by the admin API: every reference is checked first, then all are loaded in the background. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ImageLoadOptions } from '../../cache/image-loads.ts'
+import { OciError } from '../../oci/error.ts'
+import { formatImageName } from '../../oci/image-name.ts'
+import type { Platform } from '../../oci/manifest.ts'
+import { parsePlatform } from '../../oci/platform.ts'
+import type { AdminAnswer } from './answer.ts'
+import { readObject } from './body.ts'
+import { badRequest, mistake, type Parameters } from './parameters.ts'
+import type { AdminParts } from './parts.ts'
+import { readImageName } from './reference-text.ts'
+
+const MOST_BODY_BYTES = 1024 * 1024
+const KEYS = ['images', 'platforms', 'referrers']
+
+export async function prefetch(
+  parameters: Parameters,
+  { config, loads, names }: AdminParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<AdminAnswer> {
+  const refs = parameters.all('ref')
+  const wish = refs.length > 0 ? { images: refs, options: {} } : wishOf(await readObject(req, res, MOST_BODY_BYTES))
+  const at = (i: number) => (refs.length > 0 ? 'ref' : `images[${i}]`)
+  const images = wish.images.map((text, i) => readImageName(text, names, at(i)))
+  if (config.airGapped) throw new OciError(409, 'DENIED', 'the server is air-gapped: it loads nothing')
+  loads.load(images, wish.options)
+  const accepted = images.map(formatImageName)
+  return { status: 202, json: { accepted }, text: () => accepted.map((reference) => `accepted: ${reference}\n`).join('') }
+}
+
+type Wish = { readonly images: readonly string[]; readonly options: ImageLoadOptions }
+
+function wishOf(body: Readonly<Record<string, unknown>>): Wish {
+  const { images, platforms, referrers } = body
+  const unknown = Object.keys(body).find((key) => !KEYS.includes(key))
+  if (unknown !== undefined) throw badRequest(`${JSON.stringify(unknown.slice(0, 60))}: found an unknown key, want ${KEYS.join(', ')}`)
+  if (!isTexts(images) || images.length === 0) throw badRequest('images: want a list of references, with one at least')
+  if (referrers !== undefined && typeof referrers !== 'boolean') throw badRequest('referrers: want true or false')
+  return {
+    images,
+    options: {
+      ...(platforms === undefined ? {} : { platforms: platformsOf(platforms) }),
+      ...(referrers === undefined ? {} : { referrers }),
+    },
+  }
+}
+
+function platformsOf(platforms: unknown): readonly Platform[] | 'all' {
+  if (!isTexts(platforms) || platforms.length === 0) throw badRequest('platforms: want a list such as ["linux/amd64"], or ["all"]')
+  if (platforms.includes('all')) return 'all'
+  return platforms.map((text, i) => {
+    const platform = parsePlatform(text)
+    if (platform === undefined) throw mistake(`platforms[${i}]`, text, 'a platform such as linux/amd64 or linux/arm/v7, or all')
+    return platform
+  })
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}
