@@ -34,6 +34,8 @@ export type Sizes = {
   readonly outageRuns: number
   readonly storedImages: number
   readonly storedStarts: number
+  /** Of each command. */
+  readonly storedRuns: number
   readonly starts: number
   /** What the temporary directory must have room for. */
   readonly diskBytes: number
@@ -63,6 +65,7 @@ export const fullSizes: Sizes = {
   outageRuns: 5,
   storedImages: 10_000,
   storedStarts: 5,
+  storedRuns: 5,
   starts: 9,
   diskBytes: 6 * 1024 * MIB,
 }
@@ -87,6 +90,7 @@ export const quickSizes: Sizes = {
   outageRuns: 1,
   storedImages: 500,
   storedStarts: 2,
+  storedRuns: 2,
   starts: 2,
   diskBytes: 512 * MIB,
 }

@@ -1,5 +1,6 @@
 /** Every measure, in the order of the table. A new one is a file beside this one and a line here. */
 import { coldBlob } from './cold-blob.ts'
+import { commands } from './commands.ts'
 import { images } from './images.ts'
 import { joined } from './joined.ts'
 import { largeBlob } from './large-blob.ts'
@@ -10,4 +11,15 @@ import { slowClients } from './slow-clients.ts'
 import { smallAnswers } from './small-answers.ts'
 import { start } from './start.ts'
 
-export const measures: readonly Measure[] = [largeBlob, smallAnswers, images, coldBlob, joined, slowClients, outage, start, manyImages]
+export const measures: readonly Measure[] = [
+  largeBlob,
+  smallAnswers,
+  images,
+  coldBlob,
+  joined,
+  slowClients,
+  outage,
+  start,
+  manyImages,
+  commands,
+]
