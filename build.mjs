@@ -1,11 +1,9 @@
 /** Builds dist/ociregistry.cjs: one executable file that needs nothing but Node. The same sources give the same bytes, wherever they lie. */
-import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { newestSourceMs } from './scripts/sources.mjs'
+import { root } from './scripts/root.mjs'
+import { isoDate, sourceDateSeconds } from './scripts/source-date.mjs'
 
-const root = dirname(fileURLToPath(import.meta.url))
 /** The tests name another file, to compare. */
 const outfile = resolve(root, process.argv[2] ?? 'dist/ociregistry.cjs')
 
@@ -35,29 +33,6 @@ function version() {
   if (typeof version !== 'string') throw new BuildError('package.json has no version')
   return version
 }
-
-/** Seconds since 1970: SOURCE_DATE_EPOCH, else the commit's, else (no repository) the newest source file's. */
-function sourceDateSeconds() {
-  const wanted = process.env.SOURCE_DATE_EPOCH
-  if (wanted !== undefined && wanted !== '') {
-    if (!/^\d{1,11}$/.test(wanted)) throw new BuildError(`SOURCE_DATE_EPOCH is "${wanted}"; it must be a number of seconds since 1970`)
-    return Number(wanted)
-  }
-  // only a repository of our own counts: sources unpacked inside somebody else's have no commit
-  if (existsSync(join(root, '.git'))) {
-    try {
-      const args = ['-c', `safe.directory=${root}`, 'log', '-1', '--format=%ct']
-      const seconds = execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-      if (/^\d+$/.test(seconds)) return Number(seconds)
-    } catch {
-      // no git, or no commit yet
-    }
-  }
-  return Math.floor(newestSourceMs(root) / 1000)
-}
-
-/** @param {number} seconds */
-const isoDate = (seconds) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 
 async function loadEsbuild() {
   try {

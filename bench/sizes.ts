@@ -36,6 +36,8 @@ export type Sizes = {
   readonly storedStarts: number
   /** Of each command. */
   readonly storedRuns: number
+  /** Stores of so many images. */
+  readonly sizingImages: readonly number[]
   readonly starts: number
   /** What the temporary directory must have room for. */
   readonly diskBytes: number
@@ -66,6 +68,7 @@ export const fullSizes: Sizes = {
   storedImages: 10_000,
   storedStarts: 5,
   storedRuns: 5,
+  sizingImages: [1500, 10_000],
   starts: 9,
   diskBytes: 6 * 1024 * MIB,
 }
@@ -91,6 +94,7 @@ export const quickSizes: Sizes = {
   storedImages: 500,
   storedStarts: 2,
   storedRuns: 2,
+  sizingImages: [100, 500],
   starts: 2,
   diskBytes: 512 * MIB,
 }

@@ -32,8 +32,8 @@ const yearMs = 365 * 24 * 3600 * 1000
 export function writeStoredImages(imagePath: string, count: number, nowMs: number, shape = fiveLayers): Wanted {
   for (const name of ['blobs', 'img', 'fat', 'refs']) mkdirSync(join(imagePath, name), { recursive: true })
   const wanted = Array.from({ length: count }, (_, i) => {
-    const repository = `bench/stored-${Math.floor(i / tagsOfOneRepository)}`
-    const came = { repository, target: `v${i % tagsOfOneRepository}`, ms: nowMs - (yearMs * (count - 1 - i)) / count }
+    const { repository, tag } = nameOfStored(i)
+    const came = { repository, target: tag, ms: nowMs - (yearMs * (count - 1 - i)) / count }
     const one = storedImage(i, shape, amd64)
     for (const blob of one.blobs) writeStoredBlob(imagePath, blob)
     if (!shape.indexed) return writeStoredManifest(imagePath, one.manifest, came)
@@ -44,6 +44,20 @@ export function writeStoredImages(imagePath: string, count: number, nowMs: numbe
   if (middle === undefined) throw new Error('a store of no images')
   return middle
 }
+
+/** What a client asks for that pulls one of these images by its tag, in this order. */
+export function pullOfStored(i: number, shape = fiveLayers): Wanted[] {
+  const { repository, tag } = nameOfStored(i)
+  const { manifest, blobs } = storedImage(i, shape, amd64)
+  const wanted = ({ mediaType, digest, bytes }: Content, path: string) => ({ path, mediaType, digest, sizeBytes: bytes.length })
+  const paths = blobs.map((blob) => wanted(blob, `/v2/${repository}/blobs/${blob.digest}`))
+  return [wanted(manifest, `/v2/${repository}/manifests/${tag}`), ...paths]
+}
+
+const nameOfStored = (i: number) => ({
+  repository: `bench/stored-${Math.floor(i / tagsOfOneRepository)}`,
+  tag: `v${i % tagsOfOneRepository}`,
+})
 
 function storedImage(i: number, { sharedLayers, ownLayers }: Shape, platform: Platform): Image {
   const shared = Array.from({ length: sharedLayers }, (_, layer) => `base ${Math.floor(i / imagesOfOneBase)} ${layer}`)

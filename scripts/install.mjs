@@ -26,6 +26,12 @@ export function explainFailure(output) {
   return `the npm registry cannot be reached, and packages are needed from it: ${request || 'no answer'}\n(behind a proxy: set HTTPS_PROXY; a mirror: npm config set registry <url>)`
 }
 
+/** The npm that runs this script, else the first one on the path. @returns {[string, ...string[]]} */
+export function npmCommand() {
+  const npm = process.env.npm_execpath
+  return npm?.endsWith('.js') ? [process.execPath, npm] : ['npm']
+}
+
 /** @returns {boolean} whether the packages are there now */
 export function install() {
   const tooOld = nodeTooOld(process.versions.node)
@@ -35,8 +41,7 @@ export function install() {
   }
   if (upToDate()) return true
   process.stderr.write('installing npm packages (npm ci) ...\n')
-  const npm = process.env.npm_execpath
-  const [command, prefix] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []]
+  const [command, ...prefix] = npmCommand()
   // without development packages nothing can be built, whatever NODE_ENV says
   const args = [
     ...prefix,

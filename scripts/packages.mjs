@@ -11,6 +11,7 @@ export const packages = new Map([
   ['dockerd', 'docker.io'],
   ['containerd', 'containerd'],
   ['ctr', 'containerd'],
+  ['runc', 'runc'],
   ['docker-registry', 'docker-registry'],
   ['openssl', 'openssl'],
   ['setpriv', 'util-linux'],

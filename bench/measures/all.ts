@@ -7,6 +7,7 @@ import { largeBlob } from './large-blob.ts'
 import { manyImages } from './many-images.ts'
 import type { Measure } from './measure.ts'
 import { outage } from './outage.ts'
+import { sizing } from './sizing.ts'
 import { slowClients } from './slow-clients.ts'
 import { smallAnswers } from './small-answers.ts'
 import { start } from './start.ts'
@@ -22,4 +23,5 @@ export const measures: readonly Measure[] = [
   start,
   manyImages,
   commands,
+  sizing,
 ]

@@ -50,7 +50,7 @@ export function addRecord(catalog: Catalog, record: ManifestRecord, log: Log): b
 }
 
 /** The reference that a record names itself: older programs have no other. */
-type NamedByRecord = RefRecord & { readonly writtenMs: number }
+type NamedByRecord = RefRecord & Pick<ListedRecord, 'writtenMs'>
 
 function namedBy(record: ListedRecord): NamedByRecord {
   const { imageUrl, digest, createdMs, pulledMs, writtenMs } = record
@@ -59,10 +59,11 @@ function namedBy(record: ListedRecord): NamedByRecord {
 
 /** Of two records with one reference, an older program used the one that it wrote last. */
 function isLater(one: NamedByRecord, other: NamedByRecord): boolean {
-  return one.writtenMs === other.writtenMs ? one.createdMs > other.createdMs : one.writtenMs > other.writtenMs
+  const [oneMs, otherMs] = [one.writtenMs(), other.writtenMs()]
+  return oneMs === otherMs ? one.createdMs > other.createdMs : oneMs > otherMs
 }
 
 /** Whether an older program, which knows no references, wrote the record after the reference was last used: it moved the tag. */
 function isYounger(record: NamedByRecord | undefined, ref: RefRecord): boolean {
-  return record !== undefined && record.writtenMs > Math.max(ref.createdMs, ref.pulledMs, ref.checkedMs)
+  return record !== undefined && record.writtenMs() > Math.max(ref.createdMs, ref.pulledMs, ref.checkedMs)
 }

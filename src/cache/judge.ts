@@ -19,7 +19,7 @@ export type RightReference = { readonly verdict: 'right'; readonly reference: Re
 export function judgeRecord(digest: Digest, text: string): RightRecord | Wrong {
   const name = digestFileName(digest)
   return unlessDamaged(() => {
-    const record = decodeRecord(name, text, 0)
+    const record = decodeRecord(name, text, () => 0)
     const found = digestOf(record.bytes, digestAlgorithm(digest))
     if (found !== digest) return { verdict: 'wrong', why: `its bytes hash to ${found}`, claims: record }
     const named = digestNamedIn(text)
@@ -32,7 +32,7 @@ export function judgeRecord(digest: Digest, text: string): RightRecord | Wrong {
 /** Of a file in `refs/`. @param digest of the reference's spelling, which its name stands for */
 export function judgeReference(digest: Digest, text: string): RightReference | Wrong {
   return unlessDamaged(() => {
-    const reference = decodeRef(text, 0)
+    const reference = decodeRef(text, () => 0)
     const name = referenceFileName(reference.reference)
     if (name === digestFileName(digest)) return { verdict: 'right', reference }
     return { verdict: 'wrong', why: `it holds ${reference.reference}, which belongs into ${name}` }

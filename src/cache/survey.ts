@@ -31,10 +31,10 @@ export type Overview = {
 /** @throws a system error that is not about one file */
 export async function overlookStore(store: Store, clock: Clock, log: Log): Promise<Overview> {
   const catalog = new Catalog()
-  await loadCatalog(catalog, store, clock, log)
+  const [digests] = await Promise.all([store.blobDigests(), loadCatalog(catalog, store, clock, log)])
   const missing = new Set(catalog.neededBlobs())
   let unneededBlobs = 0
-  for (const digest of await store.blobDigests()) if (!missing.delete(digest)) unneededBlobs++
+  for (const digest of digests) if (!missing.delete(digest)) unneededBlobs++
   return { catalog, hasBlob: (digest) => !missing.has(digest), unneededBlobs }
 }
 

@@ -30,7 +30,7 @@ import {
   recordDirectory,
   referenceFileName,
 } from './record.ts'
-import { readSmallFile, readSmallFileSync } from './small-file.ts'
+import { readSmallFile, readSmallTextSync } from './small-file.ts'
 import type { ListedBlob, ListedRecord, ManifestRecord, RefRecord, Store, StoredBlob } from './store.ts'
 
 const DIRECTORIES = ['blobs', 'img', 'fat', 'refs', 'pulls', 'quarantine'] as const
@@ -147,12 +147,13 @@ export class DirectoryStore implements Store {
   }
 
   async *listBlobs(): AsyncGenerator<ListedBlob> {
+    const directory = join(this.path, 'blobs')
     let inTurn = 0
-    for (const name of await namesIn(join(this.path, 'blobs'), this.files)) {
+    for (const name of await namesIn(directory, this.files)) {
       const digest = digestOfFileName(name)
       if (digest === undefined) continue
       if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-      const stats = this.#stats(join(this.path, 'blobs', name))
+      const stats = this.#stats(`${directory}/${name}`)
       if (stats?.isFile()) yield { digest, sizeBytes: stats.size, writtenMs: stats.mtimeMs, verified: isSealed(stats.mode) }
     }
   }
@@ -176,7 +177,7 @@ export class DirectoryStore implements Store {
     const name = digestFileName(digest)
     for (const directory of RECORD_DIRECTORIES) {
       const path = join(this.path, directory, name)
-      const record = await this.#load(path, (text, timeMs) => checked(decodeRecord(name, text, timeMs)))
+      const record = await this.#load(path, (text, time) => checked(decodeRecord(name, text, time)))
       if (record !== undefined) return record
     }
     return undefined
@@ -201,7 +202,7 @@ export class DirectoryStore implements Store {
 
   async getRef(reference: string): Promise<RefRecord | undefined> {
     const name = referenceFileName(reference)
-    return this.#load(join(this.path, 'refs', name), (text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+    return this.#load(join(this.path, 'refs', name), (text, time) => refNamed(name, decodeRef(text, time)))
   }
 
   hasRef(reference: string): Promise<boolean> {
@@ -213,7 +214,7 @@ export class DirectoryStore implements Store {
   }
 
   listRefs(): AsyncGenerator<RefRecord> {
-    return this.#listFiles(['refs'], (name, text, timeMs) => refNamed(name, decodeRef(text, timeMs)))
+    return this.#listFiles(['refs'], (name, text, time) => refNamed(name, decodeRef(text, time)))
   }
 
   async syncDeletions(): Promise<void> {
@@ -231,7 +232,7 @@ export class DirectoryStore implements Store {
    * Reads small files one by one, synchronously: thirty thousand take a third of a second so, and several times as long through
    * the thread pool. Other work gets its turn in between.
    */
-  async *#listFiles<T>(directories: readonly string[], decode: (name: string, text: string, timeMs: number) => T): AsyncGenerator<T> {
+  async *#listFiles<T>(directories: readonly string[], decode: (name: string, text: string, time: () => number) => T): AsyncGenerator<T> {
     const buffer = Buffer.allocUnsafe(LISTED_AT_ONCE_BYTES)
     let inTurn = 0
     for (const directory of directories.map((name) => join(this.path, name))) {
@@ -241,8 +242,8 @@ export class DirectoryStore implements Store {
         const path = `${directory}/${name}`
         let value: T | undefined
         try {
-          const file = readSmallFileSync(path, buffer, this.files)
-          value = file === undefined ? undefined : decode(name, file.text, file.timeMs)
+          const text = readSmallTextSync(path, buffer, this.files)
+          value = text === undefined ? undefined : decode(name, text, () => this.#stats(path)?.mtimeMs ?? 0)
         } catch (error) {
           await this.#doWithout(path, error)
         }
@@ -252,10 +253,10 @@ export class DirectoryStore implements Store {
   }
 
   /** Undefined for a file that is missing or cannot be read, and for a damaged one, which goes to quarantine: the others count all the same. */
-  async #load<T>(path: string, decode: (text: string, timeMs: number) => T): Promise<T | undefined> {
+  async #load<T>(path: string, decode: (text: string, time: () => number) => T): Promise<T | undefined> {
     try {
       const file = await readSmallFile(path, this.files)
-      return file === undefined ? undefined : decode(file.text, file.timeMs)
+      return file === undefined ? undefined : decode(file.text, () => file.timeMs)
     } catch (error) {
       await this.#doWithout(path, error)
       return undefined

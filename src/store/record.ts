@@ -58,38 +58,38 @@ export function encodeRecord(record: ManifestRecord): string {
 
 /**
  * @param name of the file, which names the digest
- * @param fileTimeMs counts where a time is missing or unreadable
+ * @param fileTime its own, in ms since 1970: counts where a time is missing or unreadable
  * @throws RecordError
  */
-export function decodeRecord(name: string, text: string, fileTimeMs: number): ManifestRecord {
-  return recordOf(name, parseObject(text), fileTimeMs)
+export function decodeRecord(name: string, text: string, fileTime: () => number): ManifestRecord {
+  return recordOf(name, parseObject(text), fileTime)
 }
 
 /**
  * As `decodeRecord`, for very many of them: the parsed copy of the manifest is half of a record, and nobody here reads it. What is wrong with that
  * alone is not noticed.
  */
-export function decodeListedRecord(name: string, text: string, writtenMs: number): ListedRecord {
+export function decodeListedRecord(name: string, text: string, writtenMs: () => number): ListedRecord {
   const { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs } =
     decodeWithoutCopy(name, text, writtenMs) ?? decodeRecord(name, text, writtenMs)
   return { digest, mediaType, bytes, imageUrl, registry, repository, createdMs, pulledMs, writtenMs }
 }
 
 /** Undefined for what is not in the form in which we write records, and for what is damaged. */
-function decodeWithoutCopy(name: string, text: string, fileTimeMs: number): ManifestRecord | undefined {
+function decodeWithoutCopy(name: string, text: string, fileTime: () => number): ManifestRecord | undefined {
   const start = text.indexOf(BYTES) + BYTES.length
   const end = text.indexOf('"', start)
   const rest = text.lastIndexOf(',"created":"')
   if (start < BYTES.length || rest < end) return undefined
   try {
     const [before, behind] = [JSON.parse(`${text.slice(0, start)}"}`), JSON.parse(`{${text.slice(rest + 1)}`)]
-    return recordOf(name, { ...before, ...behind, bytes: text.slice(start, end) }, fileTimeMs)
+    return recordOf(name, { ...before, ...behind, bytes: text.slice(start, end) }, fileTime)
   } catch {
     return undefined
   }
 }
 
-function recordOf(name: string, json: Json, fileTimeMs: number): ManifestRecord {
+function recordOf(name: string, json: Json, fileTime: () => number): ManifestRecord {
   const digest = digestOfFileName(name)
   if (digest === undefined) throw new RecordError(`its name '${name}' is no digest`)
   const imageUrl = wantText(json, 'imageUrl')
@@ -105,8 +105,8 @@ function recordOf(name: string, json: Json, fileTimeMs: number): ManifestRecord 
       imageUrl: formatReference(reference),
       registry,
       repository: parseRepositoryOf(registry, optionalText(json, 'repository') ?? reference.repository),
-      createdMs: parseTime(valueUnder(json, 'created')) ?? fileTimeMs,
-      pulledMs: parseTime(valueUnder(json, 'pulled')) ?? fileTimeMs,
+      createdMs: parseTime(valueUnder(json, 'created')) ?? fileTime(),
+      pulledMs: parseTime(valueUnder(json, 'pulled')) ?? fileTime(),
     }
   })
 }
@@ -122,16 +122,16 @@ export function encodeRef(ref: RefRecord): string {
 }
 
 /** @throws RecordError */
-export function decodeRef(text: string, fileTimeMs: number): RefRecord {
+export function decodeRef(text: string, fileTime: () => number): RefRecord {
   const json = parseObject(text)
   const reference = wantText(json, 'reference')
   asRecordError(() => parseReference(reference))
   return {
     reference,
     digest: wantDigest(json, 'digest'),
-    createdMs: parseTime(json.created) ?? fileTimeMs,
-    pulledMs: parseTime(json.pulled) ?? fileTimeMs,
-    checkedMs: parseTime(json.checked) ?? fileTimeMs,
+    createdMs: parseTime(json.created) ?? fileTime(),
+    pulledMs: parseTime(json.pulled) ?? fileTime(),
+    checkedMs: parseTime(json.checked) ?? fileTime(),
   }
 }
 

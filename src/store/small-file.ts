@@ -1,5 +1,7 @@
 /** Reads the files of records and references whole: regular ones only, and none that is too large to be one of ours. */
-import { type FileStats, systemFiles, TO_READ } from './file-system.ts'
+
+import { errorCode } from './file.ts'
+import { type FileStats, type FileSystem, systemFiles, TO_READ } from './file-system.ts'
 import { RecordError } from './record.ts'
 
 /** More than any record has: a manifest of 4 MiB in base64, and its parsed copy. */
@@ -7,20 +9,30 @@ export const MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 export type SmallFile = { readonly text: string; readonly timeMs: number }
 
-/** @param buffer larger than most of them: one descriptor and one read are two thirds of the cost of two look-ups of the path */
-export function readSmallFileSync(path: string, buffer: Buffer, files = systemFiles): SmallFile | undefined {
+/** @param buffer larger than most of them: what fits into it is read without a look at what it is, which would cost more than reading it */
+export function readSmallTextSync(path: string, buffer: Buffer, files = systemFiles): string | undefined {
   const fd = files.openSync(path, TO_READ)
   try {
+    const length = readUpTo(buffer.byteLength, fd, buffer, files)
+    if (length > 0 && length < buffer.byteLength) return buffer.toString('utf8', 0, length)
     const stats = files.fstatSync(fd)
     if (!isSmallFile(stats)) return undefined
-    const space = stats.size < buffer.byteLength ? buffer : Buffer.allocUnsafe(stats.size)
-    let length = 0
-    for (let count = -1; count !== 0 && length < stats.size; length += count)
-      count = files.readSync(fd, space.subarray(length), stats.size - length, length)
-    return { text: space.toString('utf8', 0, length), timeMs: stats.mtimeMs }
+    const space = Buffer.allocUnsafe(stats.size)
+    return space.toString('utf8', 0, readUpTo(stats.size, fd, space, files))
+  } catch (error) {
+    if (errorCode(error) === 'EISDIR') return undefined
+    throw error
   } finally {
     files.closeSync(fd)
   }
+}
+
+/** @returns how many bytes came: fewer than wanted at the end of the file */
+function readUpTo(wanted: number, fd: number, space: Buffer, files: FileSystem): number {
+  let length = 0
+  for (let count = -1; count !== 0 && length < wanted; length += count)
+    count = files.readSync(fd, length === 0 ? space : space.subarray(length), wanted - length, length)
+  return length
 }
 
 /** @param maxBytes a longer one is a RecordError */

@@ -56,8 +56,8 @@ export type ManifestRecord = {
 
 /** A record as a listing has it. */
 export type ListedRecord = ManifestRecord & {
-  /** When it was last written, in ms since 1970: older programs write one again whenever they serve it. */
-  readonly writtenMs: number
+  /** When it was last written, in ms since 1970: older programs write one again whenever they serve it. Few want to know, and it has to be looked up. */
+  readonly writtenMs: () => number
 }
 
 /** A blob as a listing has it; its bytes are not looked at. */

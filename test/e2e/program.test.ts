@@ -60,6 +60,18 @@ test('the same sources give the same bytes', async (t) => {
   assert.ok(once.includes('2023-11-14T22:13:20Z'), 'SOURCE_DATE_EPOCH is the date of the build')
 })
 
+test('a build bears the date of its commit, so that building it again gives the same bytes', async (t) => {
+  const directory = await testDirectory(t)
+  const git = await run('git', ['-c', `safe.directory=${root}`, 'log', '-1', '--format=%cI'], { cwd: root })
+  if (git.code !== 0) return t.skip(`package: the sources are in no repository of git: ${git.stderr.trim()}`)
+  const { SOURCE_DATE_EPOCH: _, ...env } = process.env
+  const file = join(directory, 'built.cjs')
+  const { code, stderr } = await run(process.execPath, [join(root, 'build.mjs'), file], { env })
+  assert.equal(code, 0, stderr)
+  const date = new Date(git.stdout.trim()).toISOString().replace('.000Z', 'Z')
+  assert.ok((await readFile(file, 'utf8')).includes(date), date)
+})
+
 /** Exit code 1, one line that says what is wrong, no stack, nothing that serves. */
 function assertRefused({ code, stdout, stderr }: Finished, ...says: (string | RegExp)[]): void {
   assert.equal(code, 1, stdout + stderr)

@@ -99,7 +99,7 @@ export class MemoryStore implements Store {
   }
 
   async *listRecords(): AsyncGenerator<ListedRecord> {
-    for (const record of [...this.records.values()]) yield { ...record, writtenMs: this.writtenMs.get(record.digest) ?? 0 }
+    for (const record of [...this.records.values()]) yield { ...record, writtenMs: () => this.writtenMs.get(record.digest) ?? 0 }
   }
 
   async putRef(ref: RefRecord): Promise<void> {

@@ -83,7 +83,7 @@ async function verifiedBlobs(imagePath: string, wrong: string[]): Promise<Set<Di
 
 async function recordsIn(directory: string, wrong: string[]): Promise<ManifestRecord[]> {
   return readAll(directory, wrong, (name, text) => {
-    const record = decodeRecord(name, text, 0)
+    const record = decodeRecord(name, text, () => 0)
     const found = digestOf(record.bytes)
     if (found !== record.digest) throw new Error(`its bytes hash to ${found}`)
     return record
@@ -92,7 +92,7 @@ async function recordsIn(directory: string, wrong: string[]): Promise<ManifestRe
 
 async function refsIn(directory: string, wrong: string[]): Promise<RefRecord[]> {
   return readAll(directory, wrong, (name, text) => {
-    const ref = decodeRef(text, 0)
+    const ref = decodeRef(text, () => 0)
     const named = digestOf(Buffer.from(ref.reference))
     if (named !== digestOfFileName(name)) throw new Error(`it is about ${ref.reference}, which belongs under another name`)
     return ref

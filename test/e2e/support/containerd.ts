@@ -44,6 +44,8 @@ export type Containerd = {
   fetch(reference: string, hostsDirectory: string, env: NodeJS.ProcessEnv, platform?: string): Promise<void>
   /** Digests of the content it has, hashed again. */
   content(): Promise<string[]>
+  /** `ctr -n k8s.io image import`, without unpacking it, which takes privileges; the names of the images that it has then. */
+  importArchive(path: string): Promise<string[]>
 }
 
 /** A containerd with nothing in it: content that it has already would not be fetched again. */
@@ -72,6 +74,11 @@ export async function startContainerd(t: Cleanup): Promise<Containerd> {
       await succeed(program, args, { env: { ...env, ...clientEnv } })
     },
     content: () => contentOf(join(directory, 'root/io.containerd.content.v1.content/blobs/sha256')),
+    async importArchive(path) {
+      const [program, ...args] = ctr('--namespace', 'k8s.io', 'image')
+      await succeed(program, [...args, 'import', '--no-unpack', path], { env })
+      return (await succeed(program, [...args, 'list', '--quiet'], { env })).stdout.trim().split('\n')
+    },
   }
 }
 
