@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: ['server', 'cache', 'store', 'upstream', 'oci', 'async', 'config', 'observe'],
-  server: ['hello', 'cache', 'store', 'upstream', 'oci', 'async'],
+  server: ['hello', 'cache', 'store', 'upstream', 'oci', 'async', 'tls'],
   cache: ['store', 'upstream', 'oci', 'async'],
   store: ['oci', 'async'],
   upstream: ['oci', 'async', 'tls'],
@@ -20,14 +20,14 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   archive: [],
   hello: ['oci'],
   oci: [],
-  tls: [],
+  tls: ['async'],
   async: [],
 }
 /** Handed in, never reached for: only their types may be named, but everywhere outside of oci. */
 const HANDED_IN = ['config', 'observe']
 const PURE = ['oci']
 /** Puts the program together, so it may import whatever it composes. */
-const COMPOSER = { file: 'server/service.ts', rooms: ['cache', 'store', 'upstream', 'oci', 'async', 'config', 'observe'] }
+const COMPOSER = { file: 'server/service.ts', rooms: ['cache', 'store', 'upstream', 'oci', 'async', 'tls', 'config', 'observe'] }
 /** Inlined by esbuild; `lazy` ones must cost nothing until they are needed. */
 const PACKAGES: Readonly<Record<string, { readonly room: string; readonly lazy: boolean }>> = {
   yaml: { room: 'config', lazy: false },

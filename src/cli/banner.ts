@@ -1,6 +1,6 @@
 /** What `serve` says about itself when it starts, whatever the log level. */
 import { resolve } from 'node:path'
-import type { Config, RegistryConfig } from '../config/config.ts'
+import type { Config, RegistryConfig, ServerTlsConfig } from '../config/config.ts'
 import { printable } from '../observe/printable.ts'
 
 export type BannerFacts = {
@@ -21,12 +21,12 @@ export function banner({ config, version, buildDate, started, port, process }: B
     'OCI Registry: pull-only, pull-through, caching OCI Distribution Server',
     `Version: ${version}, build date: ${buildDate}`,
     `Started: ${new Date(started).toISOString()} (port ${port})`,
-    `Listening on: http://${hostInUrl(config.host)}:${port}`,
+    `Listening on: ${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}`,
     ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
     ...(config.admin.port === 0 ? [] : [`Admin API: http://${hostInUrl(config.host)}:${config.admin.port}/cmd/`]),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,
     `Process id: ${process.pid}`,
-    'Tls: none',
+    `Tls: ${describeTls(config.serverTls)}`,
     `Command line: ${process.commandLine}`,
     ...contentOf(config),
   ]
@@ -47,6 +47,12 @@ function contentOf({ helloWorld, imagePath, registries, credsFile, dockerConfig,
       : [`Credentials: ${[credsFile, dockerConfig].filter((file) => file !== undefined).join(', ')}`]),
     ...(proxies.length === 0 ? [] : [`Proxies: ${proxies.join(', ')}`]),
   ]
+}
+
+function describeTls(tls: ServerTlsConfig | undefined): string {
+  if (tls === undefined) return 'none'
+  const { cert, key, ca, clientAuth } = tls
+  return `cert=${cert}, key=${key}${ca === undefined ? '' : `, ca=${ca}`}, client verify=${clientAuth}`
 }
 
 /** An IPv6 address stands in brackets where a port follows. */

@@ -1,12 +1,17 @@
 /** Looks into the certificates and keys that entries name: what cannot work is a mistake, what is out of date is worth a warning. */
+import type { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { invalidAt, PemError, readCertificates, readPrivateKey } from '../tls/pem.ts'
 import { reasonOf } from './errno.ts'
 import type { Findings } from './findings.ts'
 import type { RegistrySection } from './settings.ts'
 
-type TlsSection = NonNullable<RegistrySection['values']['tls']>
 type Key = 'ca' | 'cert' | 'key'
+type TlsSection = {
+  readonly line: number
+  readonly values: { readonly [key in Key]?: string }
+  readonly lines: { readonly [key in Key]?: number }
+}
 
 /**
  * @param entries whose files are there
@@ -16,9 +21,20 @@ type Key = 'ca' | 'cert' | 'key'
 export async function checkCertificates(entries: readonly RegistrySection[], nowMs: number, findings: Findings): Promise<string[]> {
   const warnings: string[] = []
   for (const [i, { values }] of entries.entries()) {
-    if (values.tls !== undefined) warnings.push(...(await new TlsReader(values.tls, `registries[${i}].tls`, findings).check(nowMs)))
+    if (values.tls !== undefined) warnings.push(...(await checkTlsFiles(values.tls, `registries[${i}].tls`, nowMs, findings)))
   }
   return warnings
+}
+
+/** The same for one section. @param at its key: `registries[0].tls`. @param judge what of a certificate's dates is worth a warning */
+export function checkTlsFiles(
+  section: TlsSection,
+  at: string,
+  nowMs: number,
+  findings: Findings,
+  judge: typeof invalidAt = invalidAt,
+): Promise<string[]> {
+  return new TlsReader(section, at, findings).check((certificate) => judge(certificate, nowMs))
 }
 
 class TlsReader {
@@ -32,7 +48,7 @@ class TlsReader {
     this.#findings = findings
   }
 
-  async check(nowMs: number): Promise<string[]> {
+  async check(judge: (certificate: X509Certificate) => string | undefined): Promise<string[]> {
     const authorities = (await this.#read('ca', readCertificates)) ?? []
     const chain = (await this.#read('cert', readCertificates)) ?? []
     const key = await this.#read('key', readPrivateKey)
@@ -42,8 +58,8 @@ class TlsReader {
       this.#mistake('key', `${path} does not belong to the certificate ${cert}, want its key`)
     }
     return [
-      ...authorities.flatMap((authority) => this.#warning('ca', invalidAt(authority, nowMs))),
-      ...chain.flatMap((certificate) => this.#warning('cert', invalidAt(certificate, nowMs))),
+      ...authorities.flatMap((authority) => this.#warning('ca', judge(authority))),
+      ...chain.flatMap((certificate) => this.#warning('cert', judge(certificate))),
     ]
   }
 

@@ -108,6 +108,27 @@ export type AdminConfig = {
   readonly port: number
 }
 
+/** TLS towards clients: paths of PEM files. */
+export type ServerTlsConfig = {
+  readonly cert: string
+  readonly key: string
+  /** With clientAuth verify: the authorities of clients' certificates; undefined: the operating system's. */
+  readonly ca: string | undefined
+  /** Whether clients must show a certificate. */
+  readonly clientAuth: 'none' | 'verify'
+}
+
+/** What of registries and repositories clients may pull. */
+export type NameRules = {
+  /** Empty: everything. */
+  readonly allow: readonly ReferenceGlob[]
+  /** Wins. */
+  readonly deny: readonly ReferenceGlob[]
+}
+
+/** How much clients may have at once. 0: no limit. */
+export type LimitsConfig = { readonly maxConnections: number; readonly maxRequestsPerClient: number }
+
 export type ListConfig = { readonly header: boolean; readonly shortDigest: boolean; readonly patterns: Patterns | undefined }
 
 /** Which images are loaded, and what of them. */
@@ -163,6 +184,10 @@ export type Config = {
   readonly pins: Patterns | undefined
   readonly prune: PruneConfig
   readonly admin: AdminConfig
+  /** Undefined: plain HTTP. */
+  readonly serverTls: ServerTlsConfig | undefined
+  readonly limits: LimitsConfig
+  readonly nameRules: NameRules
   readonly load: LoadConfig
   readonly list: ListConfig
   /** The port of /health; 0: none. */

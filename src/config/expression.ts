@@ -41,6 +41,6 @@ export async function parseExpression(source: string): Promise<Expression> {
     return { source, matches: (text) => compiled.test(text) }
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error
-    throw new Error(error.message.replace(/^error parsing regexp: /, ''), { cause: error })
+    throw new Error(error.message.replace(/^error parsing regexp: /, '').replaceAll(/[\r\n]/g, ' '), { cause: error })
   }
 }

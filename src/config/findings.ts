@@ -26,6 +26,11 @@ export class Findings {
     this.#later.push({ line, key })
   }
 
+  /** Whether there is a mistake. */
+  get any(): boolean {
+    return this.#mistakes.length > 0
+  }
+
   get laterSettings(): readonly Finding[] {
     return this.#later
   }

@@ -10,9 +10,11 @@ import { ConfigError } from './error.ts'
 import { Findings } from './findings.ts'
 import type { CommandLine } from './flags.ts'
 import { type Housekeeping, readHousekeeping } from './housekeeping.ts'
+import { toNameRules } from './name-rules.ts'
 import { readProxies } from './proxies.ts'
 import { type NamedOutside, namedOutside, toRegistries } from './registries.ts'
 import { isForLater, type Section, type Values } from './section.ts'
+import { readServerTls } from './server-tls.ts'
 import { configurationFile, DEFAULT_MIN_FREE, type SettingValues, scrubTable, settings } from './settings.ts'
 import { canonicalRegistry, readSkipTags, toTagPolicy } from './tag-policy.ts'
 import { readYaml } from './yaml.ts'
@@ -44,19 +46,21 @@ export async function loadConfig({ flags, env, platform, clock }: ConfigSources)
   const entries = section.values.registries ?? []
   const registries = toRegistries(entries, findings)
   const tagPolicy = toTagPolicy(section.values.tagPolicy ?? [], registries, findings)
+  const nameRules = toNameRules(section, registries, findings)
   await lookOutside(namedOutside(entries), env, findings)
   findings.throwFirst()
   const outdated = await checkCertificates(entries, clock.now(), findings)
+  const { serverTls, warnings: aboutTls } = await readServerTls(section.values.serverTlsConfig, clock.now(), findings)
   findings.throwFirst()
   await checkCredentialFiles(file, section, flags)
   const skipTags = await readSkipTags(file, section, flags)
   const { proxies, warnings } = readProxies(env)
   const housekeeping = await readHousekeeping({ name: file, section }, flags, platform)
-  const made = { registries, tagPolicy, skipTags, proxies, ...housekeeping }
+  const made = { registries, tagPolicy, nameRules, serverTls, skipTags, proxies, ...housekeeping }
   const config = toConfig({ ...section.values, ...flags.values }, made, platform)
   return {
     config: deepFreeze(config),
-    warnings: [...warningsOf(file, findings, flags), ...outdated.map((line) => `${file}: ${line}`), ...warnings],
+    warnings: [...warningsOf(file, findings, flags), ...[...outdated, ...aboutTls].map((line) => `${file}: ${line}`), ...warnings],
   }
 }
 
@@ -97,7 +101,7 @@ async function whyUnreadable(path: string): Promise<string | undefined> {
 }
 
 /** What settings become that are more than values. */
-type Made = Pick<Config, 'registries' | 'tagPolicy' | 'skipTags' | 'proxies'> & Housekeeping
+type Made = Pick<Config, 'registries' | 'tagPolicy' | 'nameRules' | 'serverTls' | 'skipTags' | 'proxies'> & Housekeeping
 
 function toConfig(given: SettingValues, made: Made, platform: Platform): Config {
   const { registries } = made
@@ -125,6 +129,10 @@ function toConfig(given: SettingValues, made: Made, platform: Platform): Config 
     dockerConfig: given.dockerConfig,
     minFree: given.minFree ?? DEFAULT_MIN_FREE,
     scrub: toScrub(given.scrub?.values),
+    limits: {
+      maxConnections: given.maxConnections ?? settings.maxConnections.default,
+      maxRequestsPerClient: given.maxRequestsPerClient ?? settings.maxRequestsPerClient.default,
+    },
     health: given.health ?? settings.health.default,
     helloWorld: given.helloWorld ?? settings.helloWorld.default,
   }

@@ -16,7 +16,15 @@ export type Feature =
   | 'server TLS'
   | 'tokens'
   | 'archives'
-const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>(['pulling', 'loading', 'listing', 'pruning', 'health', 'hello-world'])
+const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
+  'pulling',
+  'loading',
+  'listing',
+  'pruning',
+  'health',
+  'hello-world',
+  'server TLS',
+])
 
 /** Commands that have flags of their own. */
 export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify'
@@ -34,8 +42,6 @@ type Row<T> = {
   asksFor?(value: T): boolean
   /** The key that an older program had for it, which is read as this one. */
   readonly formerly?: string
-  /** Without the feature this setting is a mistake, not a warning: to go on would be dangerous. */
-  readonly failsClosed?: boolean
 }
 export type FileSetting<T> = Row<T> & { readonly type: ValueType<T>; readonly flag?: undefined }
 type FlagRow = {
@@ -106,10 +112,7 @@ function onlyOnce(entries: readonly Entry[], rows: Table, at: string, findings: 
 function readSetting(row: Setting<unknown>, { line, value: tree }: Entry, key: string, findings: Findings): unknown {
   const value = row.type.read({ ...tree, line }, key, findings)
   if (value === 0 && row.zeroIsDefault) return undefined
-  if (value !== undefined && isForLater(row, value)) {
-    if (row.failsClosed) findings.mistake(line, key, `found a setting for ${row.since}, which this version does not have: want it empty`)
-    else findings.later(line, key)
-  }
+  if (value !== undefined && isForLater(row, value)) findings.later(line, key)
   return value
 }
 

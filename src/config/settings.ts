@@ -23,6 +23,7 @@ import {
   registryName,
   registryUrl,
   repeated,
+  repositoryGlob,
   revalidation,
   type ValueType,
   variableName,
@@ -109,7 +110,8 @@ export const adminTable = {
   port: { type: port, default: 0, help: 'A port for the admin API alone; 0: it shares the port of pulls.' },
 } as const satisfies Table
 
-const serverTlsTable = {
+/** Also exported for its defaults. */
+export const serverTlsTable = {
   cert: { type: path, help: 'PEM file with the certificate that clients see.' },
   key: { type: path, help: 'PEM file with its key.' },
   ca: { type: path, help: 'PEM file with the authorities of client certificates.' },
@@ -387,16 +389,36 @@ export const settings = {
   serverTlsConfig: {
     type: mapOf(serverTlsTable),
     since: 'server TLS',
-    asksFor: ({ values: { clientAuth, ...files } }: Section<typeof serverTlsTable>) =>
-      clientAuth === 'verify' || saysAnything({ values: files }),
-    failsClosed: true,
     help: 'TLS towards clients.',
+  },
+  maxConnections: {
+    type: integer(0, MAX_COUNT),
+    default: 4096,
+    since: 'pulling',
+    help: 'How many connections clients may have in all; 0: no limit.',
+  },
+  maxRequestsPerClient: {
+    type: integer(0, MAX_COUNT),
+    default: 256,
+    since: 'pulling',
+    help: 'How many requests of one client address are answered at once; 0: no limit.',
+  },
+  allow: {
+    type: listOf(repositoryGlob),
+    since: 'pulling',
+    help: 'Registries and repositories that clients may pull, and no others.',
+  },
+  deny: {
+    type: listOf(repositoryGlob),
+    since: 'pulling',
+    help: 'Registries and repositories that clients may not pull, whatever allow says.',
   },
 } as const satisfies Table
 
 export type SettingKey = keyof typeof settings
 export type SettingValues = Values<typeof settings>
 export type RegistrySection = Section<typeof registryTable>
+export type ServerTlsSection = Section<typeof serverTlsTable>
 export type TagRuleSection = Section<typeof tagRuleTable>
 
 const settingsMap = mapOf(settings)

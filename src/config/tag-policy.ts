@@ -28,7 +28,12 @@ export function toTagPolicy(rules: readonly TagRuleSection[], registries: readon
   })
 }
 
-function canonicalGlob(match: ReferenceGlob, registries: readonly RegistryConfig[], mistake: (problem: string) => void): ReferenceGlob {
+/** An alias gives way to the name that references have. */
+export function canonicalGlob(
+  match: ReferenceGlob,
+  registries: readonly RegistryConfig[],
+  mistake: (problem: string) => void,
+): ReferenceGlob {
   const named = registryOfGlob(match)
   if (named === undefined) return match
   const registry = canonicalRegistry(named, registries)

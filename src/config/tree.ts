@@ -30,7 +30,7 @@ export function showScalar({ text, isText }: Scalar): string {
   return isText ? JSON.stringify(shown) : shown
 }
 
-/** A key as messages show it: in quotes where it does not look like one. */
+/** A key as messages show it: in quotes where it does not look like one, or is cut. */
 export function showKey(key: string): string {
-  return /^[\w.-]+$/.test(key) ? key : showScalar({ text: key, quoted: true, isText: true })
+  return /^[\w.-]+$/.test(key) && key.length <= LONGEST_SHOWN ? key : showScalar({ text: key, quoted: true, isText: true })
 }

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import type { Platform } from '../oci/manifest.ts'
 import { asRegistry, DOCKER_HUB, type Registry } from '../oci/name.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import { parseReferenceGlob } from '../oci/reference-glob.ts'
+import { parseReferenceGlob, parseRepositoryGlob } from '../oci/reference-glob.ts'
 import type { Revalidate } from './config.ts'
 import type { Findings } from './findings.ts'
 import { kindOf, type Scalar, showScalar, type Tree } from './tree.ts'
@@ -181,6 +181,12 @@ export const referenceGlob = scalarType({
   want: "a glob on registry/repository:tag, such as 'quay.io/**' or '**:latest'",
   placeholder: undefined,
   parse: ({ text }) => parseReferenceGlob(text),
+})
+
+export const repositoryGlob = scalarType({
+  want: "a glob on registry/repository, such as ghcr.io, 'quay.io/org/**' or docker.io/library/alpine",
+  placeholder: undefined,
+  parse: ({ text }) => parseRepositoryGlob(text),
 })
 
 /** Only taken as text here: what reads expressions is loaded when there is one. */

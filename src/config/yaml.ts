@@ -1,7 +1,7 @@
 /** Reads YAML into a tree whose nodes know their line. What is not YAML is said in our words: the library's may show a password. */
 import type { Alias, Document, ErrorCode, LineCounter, Node, YAMLError } from 'yaml'
 import { ConfigError } from './error.ts'
-import type { Entry, Tree } from './tree.ts'
+import { type Entry, showKey, type Tree } from './tree.ts'
 
 const RESERVED = 'a value that begins with a special character, want such a value in quotes'
 const PROBLEMS: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -52,7 +52,9 @@ function startOf(yaml: typeof import('yaml'), document: Document, trouble: YAMLE
 
 function notYaml(file: string, source: string, line: number, problem: string | undefined): ConfigError {
   const key = /^[\s-]*([\w.-]+):(?:\s|$)/.exec(source.split('\n')[line - 1] ?? '')?.[1]
-  return new ConfigError(`${file}:${line}: ${key === undefined ? '' : `${key}: `}not YAML: found ${problem ?? 'what YAML does not know'}`)
+  return new ConfigError(
+    `${file}:${line}: ${key === undefined ? '' : `${showKey(key)}: `}not YAML: found ${problem ?? 'what YAML does not know'}`,
+  )
 }
 
 class TreeBuilder {

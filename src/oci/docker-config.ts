@@ -1,5 +1,6 @@
 /** Docker's `config.json` and podman's `auth.json`: what they say about credentials. Never shows a value in an error: it may be a secret. */
 import type { CredentialFile, StoredCredential } from './credential-file.ts'
+import { clip } from './name.ts'
 import { asDockerKey, type RegistryPrefix } from './registry-prefix.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -18,11 +19,11 @@ export function parseDockerConfig(file: string, text: string): CredentialFile {
   const { credsStore } = config
   return {
     credentials: mapAt(config, 'auths', file).flatMap(([prefix, key, entry]) => {
-      const credential = readEntry(entry, `${file}: auths.${JSON.stringify(key)}`)
+      const credential = readEntry(entry, `${file}: auths.${JSON.stringify(clip(key))}`)
       return credential === undefined ? [] : [{ prefix, credential }]
     }),
     helpers: mapAt(config, 'credHelpers', file).flatMap(([prefix, key, name]) => {
-      return name === '' ? [] : [{ prefix, helper: helperName(name, `${file}: credHelpers.${JSON.stringify(key)}`), server: key }]
+      return name === '' ? [] : [{ prefix, helper: helperName(name, `${file}: credHelpers.${JSON.stringify(clip(key))}`), server: key }]
     }),
     store: credsStore === undefined || credsStore === '' ? undefined : helperName(credsStore, `${file}: credsStore`),
   }

@@ -92,6 +92,7 @@ export function isMachineryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-[0-9a-f]{64}/.test(tag)
 }
 
-function clip(text: string): string {
+/** As much of a name as a message shows. */
+export function clip(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text
 }

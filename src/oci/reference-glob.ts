@@ -1,4 +1,4 @@
-/** Globs on references by tag: `docker.io/library/*:latest`. `*` stops at `/` and `:`, `**` does not; everything else is itself. */
+/** Globs on references by tag, `docker.io/library/*:latest`, and on repositories, `docker.io/library/*`. `*` stops at `/` and `:`, `**` does not; everything else is itself. */
 import { asRegistry, DOCKER_HUB, type Registry } from './name.ts'
 
 export type ReferenceGlob = {
@@ -19,6 +19,23 @@ const SHAPE = /^(?:\[[0-9a-fA-F:.]+\])?[\w.:/*-]+$/
  */
 export function parseReferenceGlob(text: string): ReferenceGlob | undefined {
   if (!SHAPE.test(text) || text.includes('***') || !namesAllParts(text)) return undefined
+  return canonical(text)
+}
+
+/**
+ * The same for `registry/repository`, without a tag. A registry alone is all that is in it: `ghcr.io`, `localhost:5000`.
+ * @returns undefined for what matches no repository
+ */
+export function parseRepositoryGlob(text: string): ReferenceGlob | undefined {
+  if (!SHAPE.test(text) || text.includes('***')) return undefined
+  const slash = text.indexOf('/')
+  if (slash < 0) return text.includes(ACROSS) ? canonical(text) : canonical(`${text}/**`)
+  const repository = text.slice(slash + 1)
+  return repository === '' || repository.includes(':') ? undefined : canonical(text)
+}
+
+/** Undefined where the registry is none. */
+function canonical(text: string): ReferenceGlob | undefined {
   const slash = text.indexOf('/')
   const host = slash < 0 ? text : text.slice(0, slash)
   if (host.includes(WITHIN)) return globOf(text)

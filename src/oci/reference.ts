@@ -1,7 +1,7 @@
 /** References: registry + repository + (tag or digest), and their one canonical spelling. */
 import { type Digest, parseDigest } from './digest.ts'
 import { OciError } from './error.ts'
-import { asRegistry, parseRepositoryOf, parseTag, type Registry, type Repository, type Tag } from './name.ts'
+import { asRegistry, clip, parseRepositoryOf, parseTag, type Registry, type Repository, type Tag } from './name.ts'
 
 export type TagReference = { readonly registry: Registry; readonly repository: Repository; readonly tag: Tag; readonly digest?: undefined }
 export type DigestReference = {
@@ -33,7 +33,7 @@ export function parseReference(text: string): Reference {
   const slash = text.indexOf('/')
   const registry = slash < 0 ? undefined : asRegistry(text.slice(0, slash))
   if (registry === undefined) {
-    throw new OciError(400, 'NAME_INVALID', `'${text}' names no registry: want host/repository:tag or host/repository@digest`)
+    throw new OciError(400, 'NAME_INVALID', `'${clip(text)}' names no registry: want host/repository:tag or host/repository@digest`)
   }
   const rest = text.slice(slash + 1)
   const at = rest.indexOf('@')
@@ -42,6 +42,6 @@ export function parseReference(text: string): Reference {
   const repository = colon < 0 ? name : name.slice(0, colon)
   const tag = colon < 0 ? undefined : parseTag(name.slice(colon + 1))
   if (at >= 0) return makeReference(registry, repository, parseDigest(rest.slice(at + 1)))
-  if (tag === undefined) throw new OciError(400, 'MANIFEST_INVALID', `'${text}' has neither a tag nor a digest`)
+  if (tag === undefined) throw new OciError(400, 'MANIFEST_INVALID', `'${clip(text)}' has neither a tag nor a digest`)
   return makeReference(registry, repository, tag)
 }

@@ -1,26 +1,22 @@
 /** The listener and its life: HTTP limits, one request of a socket at a time, a log line per request, and a stop that lets answers end. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Clock } from '../observe/clock.ts'
-import type { Log, LogLevel } from '../observe/log.ts'
+import type { LogLevel } from '../observe/log.ts'
+import { HttpServer, type HttpServerOptions, type TlsMaterial } from './http-server.ts'
 
-/** Longer than any client keeps an idle connection (BuildKit, 120 s), so that none writes into a closing one. */
-const KEEP_ALIVE_MS = 130_000
-/** From a request's first byte to the end of its headers. */
-const HEADERS_MS = 20_000
 /** Requests of one socket that wait for their turn; nobody pipelines so many in earnest. */
 const MAX_PIPELINED = 100
 
 /** What the log line of a request says that its response does not show. */
 export type Note = { cache?: string }
 
-export type ListenerDeps = {
+export type ListenerDeps = HttpServerOptions & {
   /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
   /** Of a request's log line; default: info. */
   readonly level?: LogLevel
   readonly clock: Clock
-  readonly log: Log
 }
 
 /** A request and its answer: over when the handler is done and the answer has left. */
@@ -39,18 +35,21 @@ type Connection = { current: Turn | undefined; readonly waiting: Turn[] }
 
 export class Listener {
   readonly #deps: ListenerDeps
+  readonly #http: HttpServer
   readonly #server: Server
   readonly #connections = new Map<Socket, Connection>()
   #stopping = false
 
   constructor(deps: ListenerDeps) {
     this.#deps = deps
-    this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS }, (req, res) => this.#take(req, res))
+    this.#http = new HttpServer(deps)
+    this.#server = this.#http.server
+    this.#server.on('request', (req, res) => this.#take(req, res))
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       res.shouldKeepAlive = false // hardly anything here reads a body: who does asks for it, and else it need not come
       this.#take(req, res)
     })
-    this.#server.on('connection', (socket) => {
+    this.#http.onConnection((socket) => {
       this.#connections.set(socket, { current: undefined, waiting: [] })
       socket.once('close', () => this.#connections.delete(socket))
     })
@@ -68,10 +67,16 @@ export class Listener {
     })
   }
 
+  /** TLS with other files, for connections that begin from now on. */
+  renewTls(material: TlsMaterial): void {
+    this.#http.renew(material)
+  }
+
   /** Stops listening and resolves when every answer has ended, or after `graceMs`, when the rest is cut. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#http.endHandshakes()
     for (const [socket, { current }] of this.#connections) if (current === undefined) socket.destroy()
     const done = new AbortController()
     await Promise.race([closed, this.#deps.clock.sleep(graceMs, done.signal)])

@@ -5,6 +5,7 @@ import type { BlobAnswer } from '../cache/blobs.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { ManifestAnswer } from '../cache/manifests.ts'
 import type { Source } from '../cache/sources.ts'
+import type { NameRules } from '../config/config.ts'
 import type { Log } from '../observe/log.ts'
 import { etagOf, ifRangeHolds, noneMatchHits } from '../oci/conditional.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
@@ -19,6 +20,7 @@ import type { BufferPool } from './buffers.ts'
 import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
 import { type Asked, machineryError, toOciError } from './errors.ts'
 import type { Note } from './listener.ts'
+import { refuseName } from './name-rules.ts'
 import { nextPageLink, pageLimit, pageOf } from './paging.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
 import { endShort, type HeaderList, writeBody, writeError } from './respond.ts'
@@ -29,6 +31,8 @@ import { type RegistryNames, whichRegistry } from './which-registry.ts'
 export type PullApiDeps = {
   readonly cache: Cache
   readonly names: RegistryNames
+  /** Which of them clients may pull. */
+  readonly rules: NameRules
   /** Whether `host[:port]` is this very server; the second argument is the request's `Host`. */
   readonly isSelf: (host: string, hostHeader: string | undefined) => boolean
   /** Our entry in `Via`, without the protocol version. */
@@ -209,6 +213,7 @@ export class PullApi {
       this.#deps.names,
     )
     if (ns !== undefined) headers.push('oci-namespace', ns)
+    refuseName(this.#deps.rules, source.registry, source.repository)
     return source
   }
 

@@ -26,11 +26,13 @@ import type { AdminParts, ParameterReaders } from './admin/parts.ts'
 import { isForAdmin } from './admin/routes.ts'
 import { AdminToken } from './admin/token.ts'
 import { BufferPool } from './buffers.ts'
+import { limitPerClient } from './client-limit.ts'
 import { answerHealth, type HealthState, isForHealth } from './health.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
 import { listedImages } from './image-files.ts'
 import { Listener } from './listener.ts'
 import { PullApi } from './pull-api.ts'
+import { ServerTls } from './server-tls.ts'
 import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
 import { configuredNames, type RegistryNames } from './which-registry.ts'
 
@@ -77,14 +79,16 @@ async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
 async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const { config, clock, log, version, storage = {} } = deps
   const { imagePath, minFree } = config
-  const at: Place = { host: config.host, port: config.port, adminPort: undefined }
+  const at: Place = { host: config.host, port: config.port, adminPort: undefined, adminScheme: adminSchemeOf(config) }
+  const tls = config.serverTls && new ServerTls({ settings: config.serverTls, env: process.env, clock, log })
+  const tlsSettings = tls && { material: await tls.read(), clientAuth: tls.clientAuth }
   const self: LockHolder = {
     program: 'ociregistry',
     version,
     pid: process.pid,
     hostname: hostname(),
     get admin() {
-      return at.adminPort === undefined ? undefined : urlOf(at.host, at.adminPort)
+      return at.adminPort === undefined ? undefined : urlOf(at.host, at.adminPort, at.adminScheme)
     },
   }
   const onRecovered = () => {
@@ -101,12 +105,14 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const names = namesOf(config)
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
-  const api = new PullApi({ cache, names, isSelf, viaName, buffers: new BufferPool(), log })
+  const api = new PullApi({ cache, names, rules: config.nameRules, isSelf, viaName, buffers: new BufferPool(), log })
   const end = wish()
   const preload = newPreload(cache, config, clock, log)
   const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), defaults: config.load, log })
   const sides = sideApis(deps, { cache, upstreams, names, space, loads: deps.loads ?? queue, stop: end.make }, at)
-  const listener = new Listener({ handle: besidePulls((req, res, note) => api.handle(req, res, note), sides, config.port), clock, log })
+  const { maxConnections, maxRequestsPerClient } = config.limits
+  const pull = limitPerClient((req, res, note) => api.handle(req, res, note), maxRequestsPerClient)
+  const listener = new Listener({ handle: besidePulls(pull, sides, config.port), tls: tlsSettings, maxConnections, clock, log })
   const sideListeners = new SideListeners(sides, config.port, clock, log)
   await hold.begin()
   try {
@@ -119,6 +125,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
     throw error
   }
   at.adminPort = config.admin.port || at.port
+  tls?.watch((material) => listener.renewTls(material))
   const loading = cache.start()
   log.info('server is running', { port: at.port })
   hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
@@ -128,7 +135,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
     port: at.port,
     stopRequested: end.made,
     async stop() {
-      await Promise.all([listener.stop(DRAIN_MS), preload?.stop(), queue.stop(), hold.giveUp()])
+      await Promise.all([listener.stop(DRAIN_MS), tls?.stop(), preload?.stop(), queue.stop(), hold.giveUp()])
       await sideListeners.stop(DRAIN_MS)
       await loading
       await cache.stop()
@@ -140,7 +147,12 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
 }
 
 /** Where the service listens; the ports are known for sure when it does. */
-type Place = { readonly host: string; port: number; adminPort: number | undefined }
+type Place = { readonly host: string; port: number; adminPort: number | undefined; readonly adminScheme: 'http' | 'https' }
+
+/** What is answered on the port of pulls speaks TLS with it; other ports speak plain HTTP. */
+function adminSchemeOf({ serverTls, admin, port }: Config): 'http' | 'https' {
+  return serverTls !== undefined && (admin.port === 0 || admin.port === port) ? 'https' : 'http'
+}
 
 type SideParts = Pick<AdminParts, 'names' | 'loads' | 'stop'> & {
   readonly cache: Cache
@@ -154,7 +166,7 @@ function sideApis(deps: ServiceDeps, parts: SideParts, at: Place): SideApi[] {
   const { cache, upstreams, space } = parts
   const storage = () => space.look().then(() => space.trouble)
   const token = new AdminToken(config.admin.tokenFile, log)
-  const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port)
+  const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port, at.adminScheme)
   const startedMs = clock.monotonic()
   const admin = new AdminApi({ ...parts, config, version, startedMs, read: READERS, pruner, storage, token, localUrl, clock, log })
   const look = async (): Promise<HealthState> => ({ isLoaded: cache.isLoaded, storage: await storage(), upstreams: upstreams.all() })

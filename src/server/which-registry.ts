@@ -4,7 +4,7 @@
  */
 import type { RegistryConfig } from '../config/config.ts'
 import { OciError } from '../oci/error.ts'
-import { asRegistry, looksLikeHost, parseRepositoryOf, type Registry, type Repository } from '../oci/name.ts'
+import { asRegistry, clip, looksLikeHost, parseRepositoryOf, type Registry, type Repository } from '../oci/name.ts'
 
 export type RegistryRequest = {
   /** `?ns=`, decoded; undefined where it is absent, empty, or names this very server. */
@@ -36,10 +36,10 @@ export function whichRegistry(
   const { prefix, name } = request
   const inPath = name.length > 1 ? hostIn(name[0] ?? '', names) : undefined
   const inPrefix = prefix === undefined ? undefined : hostIn(prefix, names)
-  if (prefix !== undefined && inPrefix === undefined) throw unknownName(`'${prefix}' is not a registry`)
+  if (prefix !== undefined && inPrefix === undefined) throw unknownName(`'${clip(prefix)}' is not a registry`)
   const named = request.ns === undefined ? undefined : wantHost(request.ns, names)
   if (named !== undefined && inPrefix !== undefined && inPrefix !== named) {
-    throw unknownName(`the path says ${prefix}, but ns says ${request.ns}`)
+    throw unknownName(`the path says ${clip(prefix ?? '')}, but ns says ${clip(request.ns ?? '')}`)
   }
   const registry = named ?? inPath ?? inPrefix ?? (request.header === undefined ? names.defaultNs : wantHost(request.header, names))
   const repository = inPath === registry ? name.slice(1) : name
@@ -53,7 +53,7 @@ function hostIn(segment: string, names: RegistryNames): Registry | undefined {
 
 function wantHost(text: string, names: RegistryNames): Registry {
   const registry = resolve(text, names)
-  if (registry === undefined) throw unknownName(`'${text.slice(0, 100)}' is not a registry`)
+  if (registry === undefined) throw unknownName(`'${clip(text)}' is not a registry`)
   return registry
 }
 

@@ -51,6 +51,17 @@ export function invalidAt({ validFrom, validTo }: X509Certificate, nowMs: number
   return nowMs < Date.parse(validFrom) ? `is not valid before ${isoOf(validFrom)}` : undefined
 }
 
+const DAY_MS = 86_400_000
+const SOON_MS = 14 * DAY_MS
+
+/** As `invalidAt`; and `expires on 2026-01-31T12:00:00Z, in 9 days` from two weeks before. */
+export function soonInvalidAt(certificate: X509Certificate, nowMs: number): string | undefined {
+  const left = Date.parse(certificate.validTo) - nowMs
+  const days = Math.floor(left / DAY_MS)
+  const soon = left > SOON_MS ? undefined : `expires on ${isoOf(certificate.validTo)}, in ${days} day${days === 1 ? '' : 's'}`
+  return invalidAt(certificate, nowMs) ?? soon
+}
+
 function isoOf(date: string): string {
   return new Date(date).toISOString().replace('.000Z', 'Z')
 }

@@ -1,24 +1,12 @@
 /** Whose certificates are believed, and which one is shown: the operating system's store or a bundle of one's own. Read on first use, and again when they change. */
 import type { X509Certificate } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
-import { FreshFile } from '../async/fresh-file.ts'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { LastGood } from '../async/last-good.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { certificateBlocks, invalidAt, PemError, readCertificates, readPrivateKey } from '../tls/pem.ts'
+import { PemFiles } from '../tls/pem-files.ts'
 import { UpstreamError } from './error.ts'
-
-/** Where distributions keep their bundle, in the order in which Go looks (crypto/x509 root_linux.go), and Alpine's and BSD's last. */
-const BUNDLES: readonly string[] = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/pki/tls/cacert.pem',
-  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-]
 
 /** How old the last look at the files may be: every request asks. */
 const LOOK_AGAIN_MS = 1_000
@@ -46,11 +34,12 @@ export type TrustOptions = {
 
 export class Trust {
   readonly #options: TrustOptions
-  readonly #files = new Map<string, FreshFile<string>>()
+  readonly #files: PemFiles
   readonly #contexts = new Map<string, FreshContext>()
 
   constructor(options: TrustOptions) {
     this.#options = options
+    this.#files = new PemFiles(options)
   }
 
   /**
@@ -76,49 +65,11 @@ export class Trust {
   }
 
   async #readAll({ ca, system, cert, key }: TlsSettings): Promise<Material> {
-    return {
-      system: system ? await this.#readSystem() : [],
-      ca: ca === undefined ? undefined : await this.#read(ca),
-      cert: cert === undefined ? undefined : await this.#read(cert),
-      key: key === undefined ? undefined : await this.#read(key),
-    }
-  }
-
-  /** What SSL_CERT_FILE and SSL_CERT_DIR name, as with OpenSSL and Go; else the first bundle there is; else Node's own list. */
-  async #readSystem(): Promise<readonly string[]> {
-    const { env, bundles = BUNDLES } = this.#options
-    const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories } = env
-    if (file || directories) return [...(file ? [await this.#readBundle(file)] : []), ...(await this.#readDirectories(directories ?? ''))]
-    for (const bundle of bundles) {
-      const text = await this.#read(bundle).catch(() => '')
-      if (certificateBlocks(text).length > 0) return [text]
-    }
-    return rootCertificates
-  }
-
-  async #readBundle(path: string): Promise<string> {
-    const text = await this.#read(path)
-    if (certificateBlocks(text).length === 0) throw new UpstreamError('tls', `${path} holds no certificate in PEM`)
-    return text
-  }
-
-  /** Every file in these directories (separated by `:`); one that cannot be read is passed over, as Go does. */
-  async #readDirectories(directories: string): Promise<string[]> {
-    const texts: string[] = []
-    for (const directory of directories.split(':').filter((path) => path !== '')) {
-      for (const name of await readdir(directory).catch(() => [])) texts.push(await this.#read(join(directory, name)).catch(() => ''))
-    }
-    return texts
-  }
-
-  async #read(path: string): Promise<string> {
-    const file = this.#files.get(path) ?? new FreshFile(path, (content) => content.toString('latin1'))
-    this.#files.set(path, file)
+    const read = async (path: string | undefined) => (path === undefined ? undefined : await this.#files.read(path))
     try {
-      return await file.read()
+      return { system: system ? await this.#files.system() : [], ca: await read(ca), cert: await read(cert), key: await read(key) }
     } catch (cause) {
-      const { code, message } = cause as NodeJS.ErrnoException
-      throw new UpstreamError('tls', code === undefined ? message : `cannot read ${path}: ${code}`, { cause })
+      throw new UpstreamError('tls', (cause as Error).message, { cause })
     }
   }
 }

@@ -42,6 +42,26 @@ test('The banner says what runs where, on stderr, at the level error too', async
   assert.deepEqual([io.out, io.err], ['', banner(8080)])
 })
 
+test('The banner names the files of TLS to clients, and https', async (t) => {
+  const pem = join(await temporaryDirectory(t), 'pair.pem')
+  await writeFile(pem, await pemPair(t))
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  const said = [
+    ['', `Tls: cert=${pem}, key=${pem}, client verify=none`],
+    [', clientAuth: verify', `Tls: cert=${pem}, key=${pem}, client verify=verify`],
+    [`, ca: ${pem}, clientAuth: verify`, `Tls: cert=${pem}, key=${pem}, ca=${pem}, client verify=verify`],
+  ] as const
+  for (const [more, line] of said) {
+    await writeFile(file, `serverTlsConfig: {cert: ${pem}, key: ${pem}${more}}`)
+    const io = new FakeIo()
+    await stopped(io, ['--config-file', file])
+    assert.deepEqual(
+      io.err.split('\n').filter((each) => /^(?:Tls|Listening on):/.test(each)),
+      ['Listening on: https://0.0.0.0:8080', line],
+    )
+  }
+})
+
 test('The banner names the port that was free', async () => {
   const io = new FakeIo()
   await stopped(io, ['--port', '0', '--host', '::1', '--image-path', '/srv/x'])
@@ -187,14 +207,14 @@ test('A mistake in the configuration file stops the start with one line', async 
   )
 })
 
-test('TLS for clients in the configuration file stops the start', async (t) => {
+test('A certificate for clients that is not there stops the start', async (t) => {
   const file = join(await temporaryDirectory(t), 'c.yaml')
   await writeFile(file, 'serverTlsConfig: {cert: /x, key: /y}\n')
   const io = new FakeIo()
   assert.equal(await run(['serve', '--config-file', file], io), 1)
   assert.equal(
     io.err,
-    `error: ${file}:1: serverTlsConfig: found a setting for server TLS, which this version does not have: want it empty\n`,
+    `error: ${file}:1: serverTlsConfig.cert: cannot read /x: no such file or directory, want a PEM file with certificates\n`,
   )
 })
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Budgets, defaultBudgets } from '../../src/cache/budgets.ts'
 import { Cache, type CacheSettings } from '../../src/cache/cache.ts'
-import type { RegistryConfig } from '../../src/config/config.ts'
+import type { NameRules, RegistryConfig } from '../../src/config/config.ts'
 import { type Clock, systemClock } from '../../src/observe/clock.ts'
 import { parseRegistry, type Registry } from '../../src/oci/name.ts'
 import { BufferPool } from '../../src/server/buffers.ts'
@@ -30,6 +30,7 @@ export type ServerOptions = Partial<Omit<CacheSettings, 'registries'>> & {
   /** Default: a directory of its own, which vanishes with the test. */
   readonly imagePath?: string
   readonly allowUnconfigured?: boolean
+  readonly rules?: NameRules
   readonly defaultNs?: string
   readonly pullTimeoutMs?: number
   readonly budgets?: Partial<Budgets>
@@ -92,7 +93,15 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
   for (const { name, aliases } of registries) for (const known of [name, ...aliases]) configured.set(known, name)
   const defaultNs = parseRegistry(options.defaultNs ?? 'docker.io')
   const names = { configured, defaultNs: configured.get(defaultNs) ?? defaultNs }
-  api = new PullApi({ cache, names, isSelf: (host, hostHeader) => host === hostHeader?.toLowerCase(), viaName, buffers, log })
+  api = new PullApi({
+    cache,
+    names,
+    rules: options.rules ?? { allow: [], deny: [] },
+    isSelf: (host, hostHeader) => host === hostHeader?.toLowerCase(),
+    viaName,
+    buffers,
+    log,
+  })
   const server = new TestServer({ port, imagePath, log, buffers, viaName, listener, cache, upstreams })
   t.after(async () => {
     await server.stop()

@@ -54,16 +54,18 @@ export function refusalOf(access: 'token' | 'page', localUrl: string | undefined
 }
 
 /** Where this host reaches a listener without a token; undefined where that listens on another address only. @param host that it was bound to */
-export function localUrlOf(host: string, port: number): string | undefined {
-  const url = urlOf(host, port)
+export function localUrlOf(host: string, port: number, scheme: Scheme = 'http'): string | undefined {
+  const url = urlOf(host, port, scheme)
   return LOOPBACK_HOST.test(new URL(url).host) ? url : undefined
 }
 
 /** Where this host reaches a listener, by loopback if that is possible. @param host that it was bound to */
-export function urlOf(host: string, port: number): string {
-  if (host === '0.0.0.0' || host === '::' || host === 'localhost') return `http://127.0.0.1:${port}`
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+export function urlOf(host: string, port: number, scheme: Scheme = 'http'): string {
+  if (host === '0.0.0.0' || host === '::' || host === 'localhost') return `${scheme}://127.0.0.1:${port}`
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
+
+type Scheme = 'http' | 'https'
 
 /** Browsers say where a request comes from; other programs say nothing. */
 function isFromOtherPage({ host, origin, referer, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {

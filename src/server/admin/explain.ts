@@ -1,6 +1,7 @@
 /** `/cmd/explain`: what a client that asked for a reference would get, and why. */
 import type { Explanation } from '../../cache/explanation.ts'
 import { formatLocalTime } from '../../store/record.ts'
+import { whyRefused } from '../name-rules.ts'
 import type { AdminAnswer } from './answer.ts'
 import { mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -10,7 +11,10 @@ import { type RegistryAccess, registryAccess } from './registry-access.ts'
 export async function explain(parameters: Parameters, { cache, config, names }: AdminParts): Promise<AdminAnswer> {
   const ref = parameters.text('ref')
   if (ref === undefined) throw mistake('ref', undefined, 'a reference such as docker.io/library/alpine:3')
-  const explanation = await cache.explainer.explain(readImageName(ref, names, 'ref').reference)
+  const { reference } = readImageName(ref, names, 'ref')
+  const why = whyRefused(config.nameRules, reference.registry, reference.repository)
+  const found = await cache.explainer.explain(reference)
+  const explanation: Explanation = why === undefined ? found : { ...found, answer: 'refused', from: 'nowhere', why: [why] }
   const access = registryAccess(explanation.registry, config)
   return { json: { ...explanation, access }, text: () => textOf(explanation, access) }
 }

@@ -23,7 +23,7 @@ export type AdminParts = {
   readonly cache: Pick<Cache, 'catalog' | 'ready' | 'isLoaded' | 'explainer' | 'fills' | 'usedBytes'>
   readonly upstreams: Pick<UpstreamDirectory, 'all'>
   readonly names: RegistryNames
-  readonly config: Pick<Config, 'airGapped' | 'imagePath' | 'registries' | 'credsFile' | 'dockerConfig'>
+  readonly config: Pick<Config, 'airGapped' | 'nameRules' | 'imagePath' | 'registries' | 'credsFile' | 'dockerConfig'>
   readonly version: string
   /** Monotonic. */
   readonly startedMs: number

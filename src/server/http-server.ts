@@ -1,0 +1,131 @@
+/**
+ * The HTTP server below a listener, plain or over TLS, and the limits of its connections: what strangers may hold, and for how long.
+ * Who speaks the wrong one of the two languages is told so, in HTTP.
+ */
+import { createServer, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { TLSSocket, TlsOptions } from 'node:tls'
+import type { Log } from '../observe/log.ts'
+
+/** How long what may take, in ms. */
+export type HttpTimes = {
+  readonly keepAlive: number
+  readonly headers: number
+  readonly request: number
+  readonly stalled: number
+  /** How often headers and requests are looked after. */
+  readonly look: number
+}
+
+const TIMES: HttpTimes = {
+  /** Longer than any client keeps an idle connection (BuildKit, 120 s), so that none writes into a closing one. */
+  keepAlive: 130_000,
+  /** From a request's first byte, or the connection's beginning, to the end of its headers; and of a TLS handshake. */
+  headers: 20_000,
+  /** To the end of a request's body: hardly anything here has one. */
+  request: 60_000,
+  /** Without a byte in either direction. Pulls may stall for minutes, at a slow client or a slow registry, and go on (containerd waits for 5). */
+  stalled: 600_000,
+  look: 10_000,
+}
+
+/** What is shown to clients and wanted of them; all of it may change while connections are open. */
+export type TlsMaterial = Required<Pick<TlsOptions, 'cert' | 'key' | 'ca' | 'minVersion'>>
+
+export type HttpServerOptions = {
+  /** Undefined: plain HTTP. */
+  readonly tls?: { readonly material: TlsMaterial; readonly clientAuth: 'none' | 'verify' } | undefined
+  /** 0: no limit. */
+  readonly maxConnections?: number
+  /** For tests: other waits. */
+  readonly times?: Partial<HttpTimes>
+  readonly log: Log
+}
+
+export class HttpServer {
+  readonly server: Server
+  readonly #tls: TlsServer | undefined
+  readonly #handshakes = new Map<string, Socket>()
+
+  constructor({ tls, maxConnections = 0, log, ...options }: HttpServerOptions) {
+    const times = { ...TIMES, ...options.times }
+    const { keepAlive: keepAliveTimeout, headers: headersTimeout, request: requestTimeout, look: connectionsCheckingInterval } = times
+    const limits = { keepAliveTimeout, headersTimeout, requestTimeout, connectionsCheckingInterval }
+    this.#tls = tls && createTlsServer({ ...limits, ...tlsOptions(tls), ...tls.material, handshakeTimeout: times.headers })
+    this.server = this.#tls ?? createServer(limits)
+    this.server.timeout = times.stalled
+    if (maxConnections > 0) limitConnections(this.server, maxConnections, log)
+    if (this.#tls !== undefined) this.#watchHandshakes(this.#tls, log)
+  }
+
+  /** Calls back with each connection on which requests may come. */
+  onConnection(took: (socket: Socket) => void): void {
+    this.server.on(this.#tls === undefined ? 'connection' : 'secureConnection', took)
+  }
+
+  /** For connections that begin from now on; those that are open stay as they are. */
+  renew(material: TlsMaterial): void {
+    this.#tls?.setSecureContext(material)
+  }
+
+  /** Ends those that have not got as far as requests: nobody waits for them. */
+  endHandshakes(): void {
+    for (const socket of this.#handshakes.values()) socket.destroy()
+  }
+
+  /** What a client speaks below TLS is known by its address until TLS stands. */
+  #watchHandshakes(server: TlsServer, log: Log): void {
+    server.on('connection', (socket: Socket) => {
+      const peer = peerOf(socket)
+      this.#handshakes.set(peer, socket)
+      socket.once('close', () => this.#handshakes.get(peer) === socket && this.#handshakes.delete(peer))
+    })
+    server.on('secureConnection', (socket: Socket) => this.#handshakes.delete(peerOf(socket)))
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      if (error.code === 'ERR_SSL_HTTP_REQUEST') this.#handshakes.get(peerOf(socket))?.write(WRONG_LANGUAGE)
+      log.info('no TLS with a client', {
+        client: socket.remoteAddress,
+        error: String(socket.authorizationError ?? error.code ?? error.message),
+      })
+    })
+  }
+}
+
+/** HTTP/1.1 only: `h2` is not offered, and who wants nothing else is told by TLS itself. */
+function tlsOptions({ clientAuth }: { readonly clientAuth: 'none' | 'verify' }): TlsOptions {
+  const verify = clientAuth === 'verify'
+  return { ALPNProtocols: ['http/1.1'], requestCert: verify, rejectUnauthorized: verify }
+}
+
+/** One more is closed at once. The log says so when that begins, and again only after there was room for a while. */
+function limitConnections(server: Server, most: number, log: Log): void {
+  let open = 0
+  let told = false
+  server.maxConnections = most
+  server.on('drop', (dropped) => {
+    if (!told) log.warn('too many connections: more are closed at once (maxConnections)', { most, client: dropped?.remoteAddress })
+    told = true
+  })
+  server.on('connection', (socket: Socket) => {
+    open++
+    socket.once('close', () => {
+      open--
+      if (open < most * 0.9) told = false
+    })
+  })
+}
+
+function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`
+}
+
+const MESSAGE = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message: 'this port speaks https: the request came by plain http' }] })
+const WRONG_LANGUAGE = [
+  'HTTP/1.1 400 Bad Request',
+  'connection: close',
+  'content-type: application/json',
+  `content-length: ${Buffer.byteLength(MESSAGE)}`,
+  '',
+  MESSAGE,
+].join('\r\n')

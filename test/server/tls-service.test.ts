@@ -1,0 +1,68 @@
+/** The whole service with TLS to clients: pulls and the admin API on their port by https, side ports by plain HTTP. */
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { ServerTlsConfig } from '../../src/config/config.ts'
+import { freePort } from '../e2e/support/ports.ts'
+import { type Authority, makeAuthority } from '../support/certificates.ts'
+import { temporaryDirectory } from '../support/files.ts'
+import { RawConnection } from '../support/raw-http.ts'
+import { serve } from '../support/service.ts'
+
+function get(port: number, path: string, { cert: ca }: Authority): Promise<{ readonly status: number | undefined; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ host: '127.0.0.1', port, path, ca, agent: false }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.once('end', () => resolve({ status: response.statusCode, body: Buffer.concat(chunks).toString() }))
+    })
+    asking.once('error', reject).end()
+  })
+}
+
+async function plain(port: number, target: string): Promise<number> {
+  const connection = await RawConnection.open(port)
+  try {
+    return (await connection.ask({ target })).status
+  } finally {
+    connection.close()
+  }
+}
+
+async function certificatesIn(directory: string): Promise<{ authority: Authority; serverTls: ServerTlsConfig }> {
+  const authority = await makeAuthority(directory)
+  const { certPath: cert, keyPath: key } = await authority.issue('127.0.0.1')
+  return { authority, serverTls: { cert, key, ca: undefined, clientAuth: 'none' } }
+}
+
+test('Images and the admin API come by https; a request by plain http is 400', async (t) => {
+  const { authority, serverTls } = await certificatesIn(await temporaryDirectory(t))
+  const { port } = await serve(t, { helloWorld: true, serverTls })
+  const manifest = await get(port, '/v2/hello-world/manifests/latest', authority)
+  assert.equal(manifest.status, 200)
+  assert.match(manifest.body, /^\{"schemaVersion":2,/)
+  assert.equal((await get(port, '/cmd/status', authority)).status, 200)
+  const connection = await RawConnection.open(port)
+  connection.send({ target: '/v2/' })
+  assert.match((await connection.rest()).bytes.toString(), /^HTTP\/1\.1 400 /)
+})
+
+test('Health and the admin API on ports of their own stay plain HTTP beside TLS', async (t) => {
+  const { authority, serverTls } = await certificatesIn(await temporaryDirectory(t))
+  const [health, admin] = [await freePort(), await freePort()]
+  const { port } = await serve(t, { helloWorld: true, serverTls, health, admin: { tokenFile: undefined, port: admin } })
+  assert.deepEqual([await plain(health, '/health'), await plain(admin, '/cmd/status')], [200, 200])
+  assert.equal((await get(port, '/v2/', authority)).status, 200)
+})
+
+test('A service whose certificates cannot be used does not start, and leaves its store to others', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const { serverTls } = await certificatesIn(directory)
+  const ca = join(directory, 'nothing.pem')
+  await writeFile(ca, 'nothing')
+  const broken = serve(t, { imagePath: directory, serverTls: { ...serverTls, ca, clientAuth: 'verify' } })
+  await assert.rejects(broken, { message: `${ca} holds no certificate in PEM` })
+  await serve(t, { imagePath: directory, serverTls })
+})
