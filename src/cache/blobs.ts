@@ -1,4 +1,5 @@
 /** Blobs: from the store, from a fill that runs, or from a fill that starts. */
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -34,7 +35,8 @@ export type BlobsDeps = {
   readonly inUse: InUse
   readonly negative: NegativeAnswers
   readonly upstreams: UpstreamDirectory
-  readonly airGapped: boolean
+  /** Read each time: they may change. */
+  readonly settings: Pick<Config, 'airGapped'>
   readonly budgets: Pick<Budgets, 'firstByteMs' | 'circuitMs'>
   readonly clock: Clock
   readonly log: Log
@@ -175,7 +177,7 @@ export class Blobs {
   }
 
   #mayAskUpstream(digest: Digest, source: Source, demand: Demand): void {
-    if (this.#deps.airGapped)
+    if (this.#deps.settings.airGapped)
       throw new OciError(404, 'BLOB_UNKNOWN', `${nameOf(source, digest)} is not cached, and the server is air-gapped`)
     if (demand.onlyIfCached)
       throw new OciError(504, 'BLOB_UNKNOWN', `${nameOf(source, digest)} is not cached, and only-if-cached was asked for`)

@@ -1,11 +1,11 @@
 /**
  * The byte budget: room for what is to be stored is given only as long as the store stays within it. Where it would not, images that were not pulled for
- * longest go first; what cannot be made room for is not stored. Without a budget none of this is there.
+ * longest go first; what cannot be made room for is not stored. Without a limit everything is let through.
  *
  * Counted is what was stored when it was looked at last, and since, and all that running downloads were promised.
  */
 import { OVER } from '../async/over.ts'
-import type { BudgetConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { sizeText } from '../store/size-text.ts'
@@ -14,7 +14,8 @@ import type { Reservation, Space, StorageTrouble } from '../store/space.ts'
 export type BudgetDeps = {
   /** Of the disk. */
   readonly space: Space
-  readonly budget: BudgetConfig & { readonly maxBytes: number }
+  /** Read each time; after a change, `reconfigure` is called. */
+  readonly settings: Pick<Config, 'budget'>
   /** Removes what may go until no more than so many bytes are stored. @returns how many are */
   readonly evict: (maxBytes: number) => Promise<number>
   /** What is stored now, with what earlier downloads left in the spool. */
@@ -33,6 +34,8 @@ const FUTILE_MS = 10_000
 const TOLD_MS = 60_000
 /** Somebody may remove files, or put some there. */
 const RECOUNT_MS = 3600_000
+
+const UNLIMITED = { maxBytes: Number.POSITIVE_INFINITY, highBytes: Number.POSITIVE_INFINITY, lowBytes: Number.POSITIVE_INFINITY }
 
 export class Budget implements Space {
   readonly #deps: BudgetDeps
@@ -56,6 +59,11 @@ export class Budget implements Space {
     return this.#deps.space.trouble
   }
 
+  /** Only then it is known how much is stored. */
+  get isLimited(): boolean {
+    return this.#deps.settings.budget.maxBytes !== undefined
+  }
+
   get usedBytes(): number {
     return this.#storedBytes + this.#promisedBytes
   }
@@ -69,9 +77,15 @@ export class Budget implements Space {
     this.#loop = this.#countNowAndThen()
   }
 
+  /** After `start`: goes by a limit that has changed. */
+  reconfigure(): void {
+    void this.#count()
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort(OVER)
     await this.#loop
+    await this.#counting
     await this.#evicting
   }
 
@@ -86,14 +100,14 @@ export class Budget implements Space {
   /** The disk is full before the budget is. */
   async #reserveAfterEviction(bytes: number): Promise<Reservation | undefined> {
     const { trouble } = this.#deps.space
-    if (bytes <= SMALL_BYTES || (trouble !== undefined && trouble.kind !== 'full')) return undefined
+    if (!this.isLimited || bytes <= SMALL_BYTES || (trouble !== undefined && trouble.kind !== 'full')) return undefined
     await this.#evictTo(this.#storedBytes - bytes)
     return this.#deps.space.reserve(bytes)
   }
 
   /** Has so many bytes promised, if there is room for them, or can be made. */
   async #claim(bytes: number): Promise<boolean> {
-    const { maxBytes } = this.#deps.budget
+    const { maxBytes } = this.#limits
     if (bytes <= SMALL_BYTES) {
       this.#evictAboveHigh()
       return this.#take(bytes, maxBytes + SLACK_BYTES)
@@ -105,6 +119,11 @@ export class Budget implements Space {
     return this.#take(bytes, maxBytes) || this.#refuse(bytes)
   }
 
+  get #limits(): { readonly maxBytes: number; readonly highBytes: number; readonly lowBytes: number } {
+    const { maxBytes, ...watermarks } = this.#deps.settings.budget
+    return maxBytes === undefined ? UNLIMITED : { maxBytes, ...watermarks }
+  }
+
   /** Looks and takes in one turn: others want it, too. */
   #take(bytes: number, maxBytes: number): boolean {
     if (this.usedBytes + bytes > maxBytes) return false
@@ -114,10 +133,10 @@ export class Budget implements Space {
 
   /** Down to the low watermark, or further where somebody needs the room. */
   async #evictTo(neededBytes: number): Promise<void> {
-    const { budget, clock } = this.#deps
+    const { clock } = this.#deps
     await this.#evicting
     if (this.#storedBytes <= neededBytes || clock.monotonic() < this.#futileUntilMs) return
-    this.#evicting ??= this.#evict(Math.min(budget.lowBytes, neededBytes)).finally(() => {
+    this.#evicting ??= this.#evict(Math.min(this.#limits.lowBytes, neededBytes)).finally(() => {
       this.#evicting = undefined
     })
     await this.#evicting
@@ -135,17 +154,21 @@ export class Budget implements Space {
   }
 
   #evictAboveHigh(): void {
-    const { highBytes, lowBytes } = this.#deps.budget
+    const { highBytes, lowBytes } = this.#limits
     if (this.usedBytes > highBytes && this.#evicting === undefined) void this.#evictTo(lowBytes)
   }
 
   async #countNowAndThen(): Promise<void> {
-    const { clock, count, log } = this.#deps
-    do {
-      this.#counting = this.#learn(count()).catch((error: unknown) => log.error('could not count what is stored', { error }))
-      await this.#counting
-      this.#evictAboveHigh()
-    } while (await clock.sleep(RECOUNT_MS, this.#stopping.signal))
+    do await this.#count()
+    while (await this.#deps.clock.sleep(RECOUNT_MS, this.#stopping.signal))
+  }
+
+  async #count(): Promise<void> {
+    if (!this.isLimited) return
+    const { count, log } = this.#deps
+    this.#counting = this.#learn(count()).catch((error: unknown) => log.error('could not count what is stored', { error }))
+    await this.#counting
+    this.#evictAboveHigh()
   }
 
   async #learn(counted: Promise<number>): Promise<void> {
@@ -156,10 +179,10 @@ export class Budget implements Space {
 
   /** @returns false */
   #refuse(bytes: number): false {
-    const { clock, log, budget } = this.#deps
+    const { clock, log } = this.#deps
     if (clock.monotonic() - this.#toldMs < TOLD_MS) return false
     this.#toldMs = clock.monotonic()
-    const [wanted, has, used] = [bytes, budget.maxBytes, this.usedBytes].map(sizeText)
+    const [wanted, has, used] = [bytes, this.#limits.maxBytes, this.usedBytes].map(sizeText)
     log.warn(
       `a blob of ${wanted} is streamed without being stored: ${used} of the ${has} that the store may use are taken, and nothing more may go`,
     )

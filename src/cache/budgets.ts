@@ -1,4 +1,6 @@
 /** The cache's limits in time and number. Parameters, so that tests can scale them down. */
+import type { Config } from '../config/config.ts'
+
 export type Budgets = {
   /** A client's first byte waits no longer. */
   readonly firstByteMs: number
@@ -37,10 +39,12 @@ export type Budgets = {
   readonly completeWithinMs: number
 }
 
-/** @param pullTimeoutMs how long an upstream may take to answer; containerd gives up on headers after 30 s */
-export function defaultBudgets(pullTimeoutMs: number): Budgets {
+/** @param settings read each time. How long an upstream may take to answer; containerd gives up on headers after 30 s */
+export function defaultBudgets(settings: Pick<Config, 'pullTimeoutMs'>): Budgets {
   return {
-    firstByteMs: Math.min(pullTimeoutMs, 20_000),
+    get firstByteMs() {
+      return Math.min(settings.pullTimeoutMs, 20_000)
+    },
     checkMs: 3_000,
     slowSourceMs: 3_000,
     tricklingMs: 10_000,

@@ -1,5 +1,7 @@
 /** The cache: puts its parts together, owns their lives, and is what the server asks. */
-import type { BudgetConfig, Config, PruneConfig, ScrubConfig } from '../config/config.ts'
+import { Renewable } from '../async/renewable.ts'
+import type { Config } from '../config/config.ts'
+import type { ChangedKeys } from '../config/live-config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { PruneNote } from '../store/prune-note.ts'
@@ -40,18 +42,19 @@ import { TagPolicy, type TagSettings } from './tag-policy.ts'
 import { Verifications } from './verification.ts'
 
 export type CacheSettings = TagSettings &
-  Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs' | 'budget' | 'pins'>
+  Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs' | 'budget' | 'pins' | 'scrub' | 'prune'>
 
 export type CacheDeps = {
   readonly store: Store
   readonly spools: SpoolDirectory
   readonly space: Space
   readonly upstreams: UpstreamDirectory
+  /** Read each time; after a change, `reconfigure` is called. */
   readonly settings: CacheSettings
   /** Without it nothing that is stored is read but what clients ask for. */
-  readonly scrub?: { readonly settings: ScrubConfig; readonly files: StoreFiles; readonly notes: StoreNote<ScrubNote> }
+  readonly scrub?: { readonly files: StoreFiles; readonly notes: StoreNote<ScrubNote> }
   /** Without it nothing is removed but on demand, and for want of room. */
-  readonly prune?: { readonly settings: PruneConfig; readonly note: StoreNote<PruneNote> }
+  readonly prune?: { readonly note: StoreNote<PruneNote> }
   readonly budgets: Budgets
   readonly clock: Clock
   readonly log: Log
@@ -68,8 +71,6 @@ export class Cache {
   readonly manifests: Manifests
   readonly blobs: Blobs
   readonly lists: Lists
-  /** Completes images that clients ask for; undefined where the settings forbid it. */
-  readonly prefetch: Prefetch | undefined
   /** Removes what is not wanted any more. */
   readonly pruner: Pruner
   /** What is known of all that is stored; complete when `ready` resolves. */
@@ -82,16 +83,20 @@ export class Cache {
   readonly #publisher: Publisher
   readonly #presence: Presence
   readonly #sweep: Sweep
-  readonly #scrub: Scrub | undefined
-  readonly #budget: Budget | undefined
-  readonly #pruneSchedule: PruneSchedule | undefined
+  readonly #prefetch: Prefetch
+  readonly #privates: PrivateRegistries
+  readonly #negative: NegativeAnswers
+  readonly #policy: TagPolicy
+  readonly #budget: Budget
+  readonly #mender: Mender | undefined
+  readonly #scrub = new Renewable(() => this.#newScrub())
+  readonly #pruneSchedule = new Renewable(() => this.#newSchedule())
   readonly #load: { begin: () => void }
   #isLoaded = false
 
   constructor(deps: CacheDeps) {
     const { store, spools, upstreams, settings, budgets, clock, log } = deps
     const { catalog } = this
-    const { airGapped } = settings
     let begin = () => {}
     const catalogReady = new Promise<void>((resolve) => {
       begin = resolve
@@ -99,8 +104,8 @@ export class Cache {
     this.ready = catalogReady
     this.#deps = deps
     this.#load = { begin }
-    this.#budget = settings.budget.maxBytes === undefined ? undefined : this.#newBudget(settings.budget, settings.budget.maxBytes)
-    const space = this.#budget ?? deps.space
+    this.#budget = this.#newBudget()
+    const space = this.#budget
     const inUse = new InUse(clock, IN_USE_MS)
     this.#publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: budgets.accessTimesMs })
     const smallBlobs = new SmallBlobs()
@@ -135,10 +140,12 @@ export class Cache {
       clock,
       log,
     })
-    this.#pruneSchedule = deps.prune?.settings.enabled === true ? this.#newSchedule(deps.prune) : undefined
-    const privates = new PrivateRegistries(settings.privateRegistries, settings.registries, catalog)
-    const negative = new NegativeAnswers(clock, settings.negativeTtlMs)
+    const privates = new PrivateRegistries(settings, catalog)
+    const negative = new NegativeAnswers(clock, settings)
     const policy = new TagPolicy(settings)
+    this.#privates = privates
+    this.#negative = negative
+    this.#policy = policy
     this.manifests = new Manifests({
       catalog,
       catalogReady,
@@ -147,7 +154,7 @@ export class Cache {
       inUse,
       store,
       upstreams,
-      airGapped,
+      settings,
       policy,
       privates,
       negative,
@@ -166,7 +173,7 @@ export class Cache {
       presence: this.#presence,
       inUse,
       upstreams,
-      airGapped,
+      settings,
       budgets,
       clock,
       log,
@@ -178,15 +185,21 @@ export class Cache {
       upstreams,
       privates,
       negative,
-      airGapped,
+      settings,
       checkMs: budgets.checkMs,
       clock,
       log,
     })
-    this.prefetch =
-      settings.prefetch && !airGapped
-        ? new Prefetch({ catalog, store, fills: this.#fills, smallBlobs, clock, log, completeWithinMs: budgets.completeWithinMs })
-        : undefined
+    this.#prefetch = new Prefetch({
+      catalog,
+      store,
+      fills: this.#fills,
+      smallBlobs,
+      isWanted: () => this.#mayPrefetch,
+      clock,
+      log,
+      completeWithinMs: budgets.completeWithinMs,
+    })
     this.explainer = new Explainer({
       catalog,
       catalogReady,
@@ -198,15 +211,20 @@ export class Cache {
       privates,
       negative,
       policy,
-      airGapped,
+      settings,
       clock,
     })
-    this.#scrub = deps.scrub === undefined ? undefined : this.#newScrub(deps.scrub)
+    this.#mender = deps.scrub && this.#newMender(deps.scrub.files)
+  }
+
+  /** Completes images that clients ask for; undefined where the settings forbid it. */
+  get prefetch(): Prefetch | undefined {
+    return this.#mayPrefetch ? this.#prefetch : undefined
   }
 
   /** How much of the disk the store takes, where that is known: within a budget, and after a prune. */
   get usedBytes(): number | undefined {
-    return this.#budget?.usedBytes ?? this.pruner.last?.keptBytes
+    return this.#budget.isLimited ? this.#budget.usedBytes : this.pruner.last?.keptBytes
   }
 
   /** Whether everything that is in the store is known. */
@@ -226,10 +244,25 @@ export class Cache {
     this.#load.begin()
     this.#publisher.start()
     this.#sweep.start()
-    this.#budget?.start()
-    this.#pruneSchedule?.start()
+    this.#budget.start()
+    this.#pruneSchedule.start()
     this.prefetch?.resume()
-    this.#scrub?.start()
+    this.#scrub.start()
+  }
+
+  /** Goes by settings that have changed, in this turn; resolves when what is done in the background does, too. What is under way goes on. */
+  async reconfigure(changed: ChangedKeys): Promise<void> {
+    this.#policy.reconfigure()
+    this.#privates.reconfigure()
+    this.#negative.forgetAll()
+    if (!this.#isLoaded) return // what lives in the background is still to be started
+    const concerns = (...keys: readonly (keyof Config)[]) => keys.some((key) => changed.has(key))
+    if (concerns('budget')) this.#budget.reconfigure()
+    if (concerns('prefetch', 'airGapped')) this.prefetch?.resume()
+    await Promise.all([
+      concerns('prune') ? this.#pruneSchedule.renew() : undefined,
+      concerns('scrub', 'prefetch', 'airGapped') ? this.#scrub.renew() : undefined,
+    ])
   }
 
   /** Learns what another process has written to the store since. After `start`. */
@@ -257,23 +290,28 @@ export class Cache {
 
   /** Ends fills, and resolves when everything verified is stored. */
   async stop(): Promise<void> {
-    await this.#scrub?.stop()
-    await this.#pruneSchedule?.stop()
+    await this.#scrub.stop()
+    await this.#pruneSchedule.stop()
     await this.pruner.stop()
-    await this.#budget?.stop()
+    await this.#budget.stop()
     await this.#presence.stop()
     await this.#sweep.stop()
-    await this.prefetch?.stop()
+    await this.#prefetch.stop()
     await this.#fills.stop()
     await this.#verifications.stop()
     await this.#publisher.stop()
   }
 
-  #newBudget(budget: BudgetConfig, maxBytes: number): Budget {
-    const { space, store, spools, clock, log } = this.#deps
+  get #mayPrefetch(): boolean {
+    const { prefetch, airGapped } = this.#deps.settings
+    return prefetch && !airGapped
+  }
+
+  #newBudget(): Budget {
+    const { space, settings, store, spools, clock, log } = this.#deps
     return new Budget({
       space,
-      budget: { ...budget, maxBytes },
+      settings,
       count: async () => storedBytes({ catalog: this.catalog, blobs: await listedBlobs(store) }) + (await spools.leftBytes()),
       evict: async (most) => {
         await spools.removeStale(LEFT_MS)
@@ -292,9 +330,10 @@ export class Cache {
     })
   }
 
-  #newSchedule({ settings, note }: NonNullable<CacheDeps['prune']>): PruneSchedule {
-    const { clock, log } = this.#deps
-    return new PruneSchedule({ settings, pruner: this.pruner, note, clock, log })
+  #newSchedule(): PruneSchedule | undefined {
+    const { prune, settings, clock, log } = this.#deps
+    if (prune === undefined || !settings.prune.enabled) return undefined
+    return new PruneSchedule({ settings: settings.prune, pruner: this.pruner, note: prune.note, clock, log })
   }
 
   async #loadCatalog(): Promise<void> {
@@ -306,13 +345,19 @@ export class Cache {
     }
   }
 
-  #newScrub({ settings, files, notes }: NonNullable<CacheDeps['scrub']>): Scrub | undefined {
-    if (settings.everyMs === 0) return undefined
-    const { store, space, upstreams, clock, log } = this.#deps
-    const { airGapped } = this.#deps.settings
+  #newMender(files: StoreFiles): Mender {
+    const { store, upstreams, settings, log } = this.#deps
     const [catalog, fills, manifests, publisher] = [this.catalog, this.#fills, this.manifests, this.#publisher]
-    const mender = new Mender({ catalog, store, files, fills, manifests, publisher, upstreams, airGapped, log })
-    const completes = this.prefetch !== undefined
+    return new Mender({ catalog, store, files, fills, manifests, publisher, upstreams, settings, log })
+  }
+
+  #newScrub(): Scrub | undefined {
+    const { scrub, store, space, clock, log } = this.#deps
+    const settings = this.#deps.settings.scrub
+    const mender = this.#mender
+    if (scrub === undefined || mender === undefined || settings.everyMs === 0) return undefined
+    const { files, notes } = scrub
+    const [catalog, fills, completes] = [this.catalog, this.#fills, this.#mayPrefetch]
     return new Scrub({ settings, files, notes, store, catalog, fills, mender, space, completes, clock, log })
   }
 }

@@ -1,4 +1,5 @@
 /** Gathers what decides the answer to a client that asks for a manifest. Looks only: no registry is asked, nothing is fetched, no access time changes. */
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Digest } from '../oci/digest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
@@ -27,7 +28,8 @@ export type ExplainerDeps = {
   readonly privates: PrivateRegistries
   readonly negative: NegativeAnswers
   readonly policy: TagPolicy
-  readonly airGapped: boolean
+  /** Read each time: they may change. */
+  readonly settings: Pick<Config, 'airGapped'>
   readonly clock: Clock
 }
 
@@ -55,7 +57,7 @@ export class Explainer {
   }
 
   #circumstances(reference: Reference): Omit<ExplainFacts, 'cached' | 'isHidden'> {
-    const { catalog, privates, negative, policy, airGapped, clock } = this.#deps
+    const { catalog, privates, negative, policy, settings, clock } = this.#deps
     const { registry, tag } = reference
     const name = formatReference(reference)
     const revalidate = tag === undefined ? undefined : policy.of(tag, name)
@@ -63,7 +65,7 @@ export class Explainer {
     return {
       reference: name,
       registry,
-      airGapped,
+      airGapped: settings.airGapped,
       needsConsent: privates.has(registry),
       policy: revalidate,
       isDue: isChecked && isDue(revalidate, catalog.ref(name)?.checkedMs ?? 0, clock.now()),

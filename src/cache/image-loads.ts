@@ -1,6 +1,6 @@
 /** Loading images in the background for whoever asks the running server to: all that is asked for at once is loaded together, some at a time. */
 import { OVER } from '../async/over.ts'
-import type { LoadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import type { Log } from '../observe/log.ts'
 import type { ImageName } from '../oci/image-name.ts'
 import type { Platform } from '../oci/manifest.ts'
@@ -32,7 +32,8 @@ export interface ImageLoads {
 
 export type ImageLoadQueueDeps = {
   readonly newLoader: (options: Omit<LoadOptions, 'onlyLook'>) => ImageLoader
-  readonly defaults: Pick<LoadConfig, 'platforms' | 'referrers' | 'concurrency'>
+  /** Read each time. */
+  readonly settings: Pick<Config, 'load'>
   readonly log: Log
 }
 
@@ -52,7 +53,8 @@ export class ImageLoadQueue implements ImageLoads {
   }
 
   load(images: readonly ImageName[], { platforms, referrers }: ImageLoadOptions): void {
-    const { newLoader, defaults } = this.#deps
+    const { newLoader, settings } = this.#deps
+    const defaults = settings.load
     const options = { platforms: platforms ?? defaults.platforms, referrers: referrers ?? defaults.referrers }
     const loader = newLoader({ ...options, urgency: 'background' })
     const items = images.map((image) => ({ image }))

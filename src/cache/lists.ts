@@ -1,5 +1,6 @@
 /** Lists: the tags of a repository, and what refers to a digest. The upstream's word while it answers in time, else the catalog's. */
 import { SingleFlight } from '../async/single-flight.ts'
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -25,7 +26,8 @@ export type ListsDeps = {
   readonly upstreams: UpstreamDirectory
   readonly privates: PrivateRegistries
   readonly negative: NegativeAnswers
-  readonly airGapped: boolean
+  /** Read each time: they may change. */
+  readonly settings: Pick<Config, 'airGapped'>
   readonly checkMs: number
   readonly clock: Clock
   readonly log: Log
@@ -157,7 +159,7 @@ export class Lists {
   }
 
   #mayAsk(demand: Demand): boolean {
-    return !this.#deps.airGapped && !demand.onlyIfCached
+    return !this.#deps.settings.airGapped && !demand.onlyIfCached
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { Expiring } from '../async/expiring.ts'
 import { SingleFlight } from '../async/single-flight.ts'
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
@@ -43,7 +44,8 @@ export type ManifestsDeps = {
   readonly inUse: InUse
   readonly store: Store
   readonly upstreams: UpstreamDirectory
-  readonly airGapped: boolean
+  /** Read each time: they may change. */
+  readonly settings: Pick<Config, 'airGapped'>
   readonly policy: TagPolicy
   readonly privates: PrivateRegistries
   readonly negative: NegativeAnswers
@@ -156,10 +158,10 @@ export class Manifests {
   }
 
   #question(reference: Reference, name: string, demand: Demand, check?: boolean): Question {
-    const { privates, airGapped, policy, catalog, clock } = this.#deps
+    const { privates, settings, policy, catalog, clock } = this.#deps
     if (privates.has(reference.registry)) return 'consent'
     const { tag } = reference
-    if (tag === undefined || demand.onlyIfCached || airGapped) return 'none'
+    if (tag === undefined || demand.onlyIfCached || settings.airGapped) return 'none'
     if (check !== undefined) return check ? 'check' : 'none'
     const revalidate = policy.of(tag, name)
     if (revalidate === 'never') return 'none'
@@ -206,9 +208,10 @@ export class Manifests {
 
   /** Of a private registry: its word for each answer, or none. @throws OciError, UpstreamError where it does not consent or cannot be asked */
   async #consented(reference: Reference, cached: ManifestEntry, { onlyIfCached }: Demand): Promise<ManifestAnswer> {
-    const { airGapped, clock, budgets } = this.#deps
+    const { settings, clock, budgets } = this.#deps
     const name = formatReference(reference)
-    if (airGapped) throw new OciError(403, 'DENIED', `${name} needs the consent of ${reference.registry}, and the server is air-gapped`)
+    if (settings.airGapped)
+      throw new OciError(403, 'DENIED', `${name} needs the consent of ${reference.registry}, and the server is air-gapped`)
     if (onlyIfCached)
       throw new OciError(504, 'DENIED', `${name} needs the consent of ${reference.registry}, and only-if-cached was asked for`)
     const { result } = this.#checks.run(name, () => this.#ask(reference, cached, budgets.firstByteMs))
@@ -232,9 +235,9 @@ export class Manifests {
   }
 
   async #miss(reference: Reference, demand: Demand, wantBytes: boolean): Promise<ManifestAnswer> {
-    const { airGapped, negative, clock, budgets } = this.#deps
+    const { settings, negative, clock, budgets } = this.#deps
     const name = formatReference(reference)
-    if (airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and the server is air-gapped`)
+    if (settings.airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and the server is air-gapped`)
     if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and only-if-cached was asked for`)
     negative.refuse(name)
     const { result, joined } = this.#pull(reference)

@@ -2,6 +2,7 @@
  * Mends what was found wrong in the store of a running server: it goes to quarantine, and comes back from memory, where that still has it right,
  * or from the registries that supplied it, in the background.
  */
+import type { Config } from '../config/config.ts'
 import type { Log } from '../observe/log.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Store } from '../store/store.ts'
@@ -23,7 +24,8 @@ export type MenderDeps = {
   readonly manifests: Manifests
   readonly publisher: Publisher
   readonly upstreams: UpstreamDirectory
-  readonly airGapped: boolean
+  /** Read each time: they may change. */
+  readonly settings: Pick<Config, 'airGapped'>
   readonly log: Log
 }
 
@@ -112,7 +114,7 @@ export class Mender {
 
   /** Undefined where it is never to be asked. */
   #upstreamOf(source: Source): { readonly source: Source; readonly upstream: Upstream } | undefined {
-    if (this.#deps.airGapped) return undefined
+    if (this.#deps.settings.airGapped) return undefined
     try {
       return { source, upstream: this.#deps.upstreams.of(source.registry) }
     } catch (error) {

@@ -3,6 +3,7 @@
  * short a time that a push followed by a pull works.
  */
 import { Expiring } from '../async/expiring.ts'
+import type { Config } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import { type Source, sourceName } from './sources.ts'
@@ -10,6 +11,8 @@ import { type Source, sourceName } from './sources.ts'
 /** Tools ask for the tags of signatures with every pull, and mostly there is none. */
 const MACHINERY_MS = 60_000
 const REMEMBERED = 10_000
+
+export type NegativeSettings = Pick<Config, 'negativeTtlMs'>
 
 /** A registry's "not found", told once more without asking it. */
 export class RememberedError extends UpstreamError {
@@ -19,13 +22,20 @@ export class RememberedError extends UpstreamError {
 }
 
 export class NegativeAnswers {
-  readonly #ttlMs: number
-  readonly #answers: Expiring<string, UpstreamError>
+  readonly #clock: Clock
+  readonly #settings: NegativeSettings
+  #answers: Expiring<string, UpstreamError>
 
-  /** @param ttlMs 0: nothing is remembered */
-  constructor(clock: Clock, ttlMs: number) {
-    this.#ttlMs = ttlMs
+  /** @param settings read each time; 0: nothing is remembered */
+  constructor(clock: Clock, settings: NegativeSettings) {
+    this.#clock = clock
+    this.#settings = settings
     this.#answers = new Expiring(clock, REMEMBERED)
+  }
+
+  /** Who was asked may be another one from now on. */
+  forgetAll(): void {
+    this.#answers = new Expiring(this.#clock, REMEMBERED)
   }
 
   /** @param name a canonical reference, or one of the names below. @throws RememberedError */
@@ -40,8 +50,9 @@ export class NegativeAnswers {
 
   /** @param isMachinery of what only tools ask for: it is remembered for longer */
   note(name: string, error: unknown, isMachinery = false): void {
-    if (this.#ttlMs === 0 || !(error instanceof UpstreamError) || error.kind !== 'notFound' || error instanceof RememberedError) return
-    this.#answers.set(name, error, isMachinery ? Math.max(this.#ttlMs, MACHINERY_MS) : this.#ttlMs)
+    const { negativeTtlMs } = this.#settings
+    if (negativeTtlMs === 0 || !(error instanceof UpstreamError) || error.kind !== 'notFound' || error instanceof RememberedError) return
+    this.#answers.set(name, error, isMachinery ? Math.max(negativeTtlMs, MACHINERY_MS) : negativeTtlMs)
   }
 
   /** It is there after all. */

@@ -14,6 +14,8 @@ export type PrefetchDeps = {
   readonly store: Store
   readonly fills: Fills
   readonly smallBlobs: SmallBlobs
+  /** Whether images are to be completed now; what is in line otherwise is let go. */
+  readonly isWanted: () => boolean
   readonly clock: Clock
   readonly log: Log
   readonly completeWithinMs: number
@@ -98,7 +100,8 @@ export class Prefetch {
   async #turnOf(image: Image): Promise<void> {
     const { entry, started } = image
     const { blobs } = entry
-    if (this.#deps.catalog.manifest(entry.digest) !== entry) return this.#line.leave(image) // it was removed meanwhile
+    const isGone = this.#deps.catalog.manifest(entry.digest) !== entry // it was removed meanwhile
+    if (isGone || !this.#deps.isWanted()) return this.#line.leave(image)
     while (image.next < blobs.length && image.looks < BLOBS_IN_A_TURN) {
       if (this.#stopped) return
       if (!this.#isWelcome() || !this.#isWelcome(image.source.registry)) break

@@ -2,17 +2,26 @@
  * Private registries: those whose manifests nobody gets without their consent. Decides what needs it; who asks for it does so elsewhere.
  * A manifest is theirs as long as no other registry has supplied it, too.
  */
-import type { RegistryConfig } from '../config/config.ts'
+import type { Config, RegistryConfig } from '../config/config.ts'
 import { type Registry, spellingsOf } from '../oci/name.ts'
 import type { Catalog, ManifestEntry } from './catalog.ts'
 
-export class PrivateRegistries {
-  readonly #spellings: ReadonlySet<Registry>
-  readonly #catalog: Catalog
+export type PrivateSettings = Pick<Config, 'privateRegistries' | 'registries'>
 
-  constructor(privates: readonly Registry[], registries: readonly RegistryNames[], catalog: Catalog) {
-    this.#spellings = privateSpellings(privates, registries)
+export class PrivateRegistries {
+  readonly #settings: PrivateSettings
+  readonly #catalog: Catalog
+  #spellings: ReadonlySet<Registry> = new Set()
+
+  /** @param settings after a change of which `reconfigure` is called */
+  constructor(settings: PrivateSettings, catalog: Catalog) {
+    this.#settings = settings
     this.#catalog = catalog
+    this.reconfigure()
+  }
+
+  reconfigure(): void {
+    this.#spellings = privateSpellings(this.#settings.privateRegistries, this.#settings.registries)
   }
 
   has(registry: Registry): boolean {

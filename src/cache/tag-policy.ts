@@ -13,11 +13,18 @@ const REMEMBERED = 4096
 
 export class TagPolicy {
   readonly #settings: TagSettings
-  readonly #found: Lru<string, Revalidate> | undefined
+  #found: Lru<string, Revalidate> | undefined
 
+  /** @param settings read each time; after a change, `reconfigure` is called */
   constructor(settings: TagSettings) {
     this.#settings = settings
-    const isPlain = settings.tagPolicy.length === 0 && settings.skipTags === undefined
+    this.reconfigure()
+  }
+
+  /** Forgets what was found by rules that may count no longer. */
+  reconfigure(): void {
+    const { tagPolicy, skipTags } = this.#settings
+    const isPlain = tagPolicy.length === 0 && skipTags === undefined
     this.#found = isPlain ? undefined : new Lru({ capacity: REMEMBERED })
   }
 

@@ -14,7 +14,7 @@ export async function withCache<T>(
   const { config, clock, log } = deps
   const upstreams = configuredUpstreams(deps, `ociregistry-${randomBytes(4).toString('hex')}`)
   const settings = { ...config, prefetch: false }
-  const cache = new Cache({ store, spools, space, upstreams, settings, budgets: defaultBudgets(config.pullTimeoutMs), clock, log })
+  const cache = new Cache({ store, spools, space, upstreams, settings, budgets: defaultBudgets(config), clock, log })
   try {
     await cache.start()
     return await work(cache)

@@ -1,6 +1,7 @@
 /** The table of commands. Help is printed from it, so that the two cannot disagree. */
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
+import { check } from './check.ts'
 import type { Command } from './command.ts'
 import { commandHelp, globalHelp } from './help.ts'
 import { list } from './list.ts'
@@ -22,7 +23,7 @@ const help: Command = {
   },
 }
 
-export const commands: readonly Command[] = [serve, load, list, prune, verify, version, help]
+export const commands: readonly Command[] = [serve, load, list, prune, verify, check, version, help]
 
 /** @throws ConfigError for a word that is no command */
 export function findCommand(word: string): Command {

@@ -23,6 +23,8 @@ export type Io = {
   stderr(text: string): void
   /** Calls `stop` for each SIGINT and SIGTERM, until the returned function is called. */
   onStopSignal(stop: () => void): () => void
+  /** Calls `reload` for each SIGHUP, until the returned function is called. */
+  onReloadSignal(reload: () => void): () => void
   /** Ends the process at once. */
   exit(code: number): void
   startService(deps: ServiceDeps): Promise<Service>
@@ -47,7 +49,8 @@ export function processIo(): Io {
     ask,
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
-    onStopSignal,
+    onStopSignal: (stop) => onSignals(['SIGINT', 'SIGTERM'], stop),
+    onReloadSignal: (reload) => onSignals(['SIGHUP'], reload),
     exit: (code) => process.exit(code),
     // loaded on first use: `version` and `help` need none of it
     startService: async (deps) => (await import('../server/service.ts')).startService(deps),
@@ -65,10 +68,9 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-function onStopSignal(stop: () => void): () => void {
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  for (const signal of signals) process.on(signal, stop)
+function onSignals(signals: readonly NodeJS.Signals[], handle: () => void): () => void {
+  for (const signal of signals) process.on(signal, handle)
   return () => {
-    for (const signal of signals) process.off(signal, stop)
+    for (const signal of signals) process.off(signal, handle)
   }
 }

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
-import { loadConfig } from '../config/load.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { createLog, type LogOutput, openLogOutput } from '../observe/log.ts'
 import { printable } from '../observe/printable.ts'
 import type { Service } from '../server/service.ts'
@@ -10,6 +10,7 @@ import { banner } from './banner.ts'
 import { BUILD_DATE, VERSION } from './build-info.ts'
 import type { Command } from './command.ts'
 import type { Io } from './io.ts'
+import { Reloader } from './reloader.ts'
 import { describeStartFailure } from './start-failure.ts'
 
 export const serve: Command = {
@@ -23,10 +24,11 @@ export const serve: Command = {
     'ociregistry serve --hello-world',
   ],
   async run(line, io) {
-    const { config, warnings } = await loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
-    const output = openOutput(config, io)
+    const load = () => loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
+    const loaded = await load()
+    const output = openOutput(loaded.config, io)
     try {
-      return await runService(config, warnings, output, io)
+      return await runService(loaded, load, output, io)
     } finally {
       output.close()
     }
@@ -34,7 +36,7 @@ export const serve: Command = {
 }
 
 function openOutput({ logFile }: Config, io: Io): LogOutput {
-  if (logFile === undefined) return { write: (text) => io.stderr(text), close: () => {} }
+  if (logFile === undefined) return { write: (text) => io.stderr(text), reopen: () => {}, close: () => {} }
   try {
     return openLogOutput(logFile)
   } catch (cause) {
@@ -42,16 +44,27 @@ function openOutput({ logFile }: Config, io: Io): LogOutput {
   }
 }
 
-async function runService(config: Config, warnings: readonly string[], output: LogOutput, io: Io): Promise<number> {
-  const log = createLog({ level: config.logLevel, format: config.logFormat, write: output.write, clock: io.clock })
+/** @param load reads the configuration again */
+async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, output: LogOutput, io: Io): Promise<number> {
+  const { config, warnings } = loaded
+  const logging = { level: config.logLevel, format: config.logFormat, write: output.write, clock: io.clock }
+  const log = createLog(logging)
   const started = io.clock.now()
   const signal = awaitStopSignal(io)
+  const reloads = awaitReloadSignals(io)
   try {
     const starting = io.startService({ config, log, clock: io.clock, version: VERSION })
     const service = await Promise.race([starting, signal.came])
     if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
     io.stderr(banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, process: io.process }))
     for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
+    const reload = async (next: Config) => {
+      logging.level = next.logLevel
+      await service.reload(next)
+    }
+    const told = createLog({ ...logging, level: 'info' })
+    const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told })
+    reloads.goTo(() => reloader.reload())
     await Promise.race([signal.came, service.stopRequested])
     return await stop(service, io)
   } catch (error) {
@@ -60,6 +73,7 @@ async function runService(config: Config, warnings: readonly string[], output: L
     return 1
   } finally {
     signal.ignore()
+    reloads.ignore()
   }
 }
 
@@ -87,4 +101,21 @@ function awaitStopSignal(io: Io): StopSignal {
     })
   })
   return { came, ignore }
+}
+
+type ReloadSignals = { readonly goTo: (reload: () => Promise<void>) => void; readonly ignore: () => void }
+
+/** Until there is something to be reloaded the signal must not end the process, as it would by itself; one that came meanwhile counts then. */
+function awaitReloadSignals(io: Io): ReloadSignals {
+  let reload: (() => Promise<void>) | undefined
+  let cameEarly = false
+  const ignore = io.onReloadSignal(() => {
+    if (reload === undefined) cameEarly = true
+    else void reload()
+  })
+  const goTo = (target: () => Promise<void>) => {
+    reload = target
+    if (cameEarly) void target()
+  }
+  return { goTo, ignore }
 }

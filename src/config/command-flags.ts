@@ -7,10 +7,17 @@ import { boolean, choice, duration, expressionText, integer, repeated } from './
 export const commandFlags = {
   json: {
     flag: '--json',
-    of: ['load', 'list', 'prune', 'verify'],
+    of: ['load', 'list', 'prune', 'verify', 'check'],
     type: boolean,
     default: false,
     help: 'Print one JSON document in place of a table.',
+  },
+  print: {
+    flag: '--print',
+    of: ['check'],
+    type: boolean,
+    default: false,
+    help: 'Print all settings, and where each comes from; passwords are hidden.',
   },
   rate: {
     flag: '--rate',

@@ -35,9 +35,10 @@ export class Findings {
     return this.#later
   }
 
-  /** @throws ConfigError for the first mistake in the order of the file */
+  /** @throws ConfigError for the first mistake in the order of the file; it knows the others */
   throwFirst(): void {
-    const first = this.#mistakes.toSorted((a, b) => a.line - b.line)[0]
-    if (first !== undefined) throw new ConfigError(`${this.#file}:${first.line}: ${first.key}: ${first.problem}`)
+    const sorted = this.#mistakes.toSorted((a, b) => a.line - b.line)
+    const [first, ...others] = sorted.map(({ line, key, problem }) => `${this.#file}:${line}: ${key}: ${problem}`)
+    if (first !== undefined) throw new ConfigError(first, { others })
   }
 }

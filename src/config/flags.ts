@@ -16,9 +16,10 @@ export const FLAGS: readonly Flag[] = Object.entries<Setting<unknown>>({ ...sett
   return isRepeated(row) ? [{ ...row, type: row.type.item, key, repeated: true }] : [{ ...row, key, repeated: false }]
 })
 
-/** Whether a command takes it; global ones stand apart. */
+/** Whether a command takes it; global ones stand apart. `check` takes what `serve` does, whose configuration it looks at. */
 export function isOf({ of }: Pick<Flag, 'of'>, command: 'global' | CommandName | undefined): boolean {
-  return of === 'global' ? command === 'global' : of.some((name) => name === command)
+  if (of === 'global') return command === 'global'
+  return of.some((name) => name === command || (name === 'serve' && command === 'check'))
 }
 
 function isRepeated(row: FlagSetting<unknown> | RepeatedFlagSetting<unknown>): row is RepeatedFlagSetting<unknown> {

@@ -5,6 +5,7 @@ import type { Platform } from '../oci/manifest.ts'
 import { checkCertificates } from './certificates.ts'
 import type { Config } from './config.ts'
 import { checkCredentialFiles } from './credential-files.ts'
+import { type EffectiveSetting, effectiveSettings } from './effective.ts'
 import { reasonOf } from './errno.ts'
 import { ConfigError } from './error.ts'
 import { Findings } from './findings.ts'
@@ -33,6 +34,8 @@ export type LoadedConfig = {
   readonly config: Config
   /** One line each, for a person at the terminal. */
   readonly warnings: readonly string[]
+  /** The same, as it was written, and where. */
+  readonly settings: readonly EffectiveSetting[]
 }
 
 const NOTHING: Section<typeof settings> = { line: 1, values: {}, lines: {} }
@@ -61,6 +64,7 @@ export async function loadConfig({ flags, env, platform, clock }: ConfigSources)
   return {
     config: deepFreeze(config),
     warnings: [...warningsOf(file, findings, flags), ...[...outdated, ...aboutTls].map((line) => `${file}: ${line}`), ...warnings],
+    settings: effectiveSettings({ file, section, flags, platform, proxies }),
   }
 }
 

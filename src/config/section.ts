@@ -27,7 +27,7 @@ const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
 ])
 
 /** Commands that have flags of their own. */
-export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify'
+export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify' | 'check'
 
 type Row<T> = {
   /** Absent within a map: as the map. */
@@ -42,6 +42,10 @@ type Row<T> = {
   asksFor?(value: T): boolean
   /** The key that an older program had for it, which is read as this one. */
   readonly formerly?: string
+  /** Whether a change counts without a restart; within a map: as the map, where it is absent. `live-config.ts` has the keys of `Config` that it is about. */
+  readonly live?: boolean
+  /** Never shown to anybody. */
+  readonly secret?: boolean
 }
 export type FileSetting<T> = Row<T> & { readonly type: ValueType<T>; readonly flag?: undefined }
 type FlagRow = {
@@ -69,9 +73,12 @@ export type Section<Rows> = {
   readonly lines: { readonly [Key in keyof Rows]?: number }
 }
 
+export type MapType<Rows extends Table> = ValueType<Section<Rows>> & { readonly rows: Rows }
+
 /** A map with the keys of the table and no others. */
-export function mapOf<Rows extends Table>(rows: Rows): ValueType<Section<Rows>> {
+export function mapOf<Rows extends Table>(rows: Rows): MapType<Rows> {
   return {
+    rows,
     read(tree, key, findings) {
       if (tree.kind !== 'map' && tree.kind !== 'empty') {
         findings.mistake(tree.line, key === '' ? 'the file' : key, `found ${kindOf(tree)}, want a map with the keys ${listKeys(rows)}`)

@@ -44,12 +44,12 @@ const tokenTable = {
   provider: { type: plainText, help: 'Who makes the tokens: ecr.' },
   providerOpts: { type: plainText, help: 'What the provider needs to know: profile=..,region=..' },
   expiry: { type: anyDuration, default: 12 * HOUR_MS, help: 'How long a token is used.' },
-  static: { type: anyText, help: 'A token that never changes.' },
+  static: { type: anyText, secret: true, help: 'A token that never changes.' },
 } as const satisfies Table
 
 const authTable = {
   user: { type: anyText, help: 'The user name, with one of the three passwords.' },
-  password: { type: anyText, help: 'The password itself.' },
+  password: { type: anyText, secret: true, help: 'The password itself.' },
   passwordFromEnv: { type: variableName, help: 'The environment variable that holds the password.' },
   passwordFile: { type: path, help: 'The file that holds the password; read again when it changes.' },
   dockerConfig: { type: path, help: 'In place of all these: a config.json of Docker or auth.json of podman; read again when it changes.' },
@@ -106,7 +106,11 @@ export const listTable = {
 
 /** Also exported for its defaults. */
 export const adminTable = {
-  tokenFile: { type: path, help: 'The file with the token of requests that do not come from this host; read again when it changes.' },
+  tokenFile: {
+    type: path,
+    live: true,
+    help: 'The file with the token of requests that do not come from this host; read again when it changes.',
+  },
   port: { type: port, default: 0, help: 'A port for the admin API alone; 0: it shares the port of pulls.' },
 } as const satisfies Table
 
@@ -155,6 +159,7 @@ export const settings = {
     type: alsoCalled(choice('debug', 'info', 'warn', 'error'), { trace: 'debug' }),
     default: 'error',
     since: 'pulling',
+    live: true,
     help: 'The least important lines to log.',
   },
   logFile: {
@@ -190,6 +195,7 @@ export const settings = {
     type: anyText,
     defaultHelp: "this machine's",
     since: 'pulling',
+    live: true,
     help: 'The operating system that images are for.',
   },
   arch: {
@@ -198,6 +204,7 @@ export const settings = {
     type: anyText,
     defaultHelp: "this machine's",
     since: 'pulling',
+    live: true,
     help: 'The architecture that images are for, as images say it: amd64.',
   },
   pullTimeout: {
@@ -206,6 +213,7 @@ export const settings = {
     type: integer(1, MAX_MS),
     default: 60000,
     since: 'pulling',
+    live: true,
     help: "The longest wait for a registry's answer in ms; not for a download that goes on.",
   },
   alwaysPullLatest: {
@@ -214,11 +222,13 @@ export const settings = {
     type: boolean,
     default: false,
     since: 'pulling',
+    live: true,
     help: "Ask the registry whether tag 'latest' has changed, each time.",
   },
   tagPolicy: {
     type: listOf(mapOf(tagRuleTable)),
     since: 'pulling',
+    live: true,
     help: 'When cached tags are checked; the first rule that matches counts.',
   },
   skipTags: {
@@ -228,6 +238,7 @@ export const settings = {
     type: expressionText,
     refusesEmpty: true,
     since: 'pulling',
+    live: true,
     help: "Ask the registry whether a tag that matches has changed, each time; Go's regular expression.",
   },
   cacheManifests: {
@@ -237,6 +248,7 @@ export const settings = {
     type: alsoCalled(boolean, { '0': false, f: false, '1': true, t: true }),
     default: true,
     since: 'pulling',
+    live: true,
     help: 'Answer tags from the cache; without it the registry is asked each time whether they have changed.',
   },
   privateRegistries: {
@@ -245,12 +257,14 @@ export const settings = {
     type: repeated(registryName),
     refusesEmpty: true,
     since: 'pulling',
+    live: true,
     help: 'A registry whose manifests are never answered without its consent; may be given several times.',
   },
   negativeTtl: {
     type: duration,
     default: 10_000,
     since: 'pulling',
+    live: true,
     help: 'How long it is remembered that a registry does not have something; 0: not at all.',
   },
   airGapped: {
@@ -259,6 +273,7 @@ export const settings = {
     type: boolean,
     default: false,
     since: 'pulling',
+    live: true,
     help: 'Never ask a registry; wins over all that would.',
   },
   prefetch: {
@@ -267,6 +282,7 @@ export const settings = {
     type: boolean,
     default: true,
     since: 'pulling',
+    live: true,
     help: 'Complete images in the background once their manifest was pulled.',
   },
   allowUnconfigured: {
@@ -275,6 +291,7 @@ export const settings = {
     type: boolean,
     default: true,
     since: 'pulling',
+    live: true,
     help: 'Pull from registries that nobody configured, too: anonymously, by verified https.',
   },
   defaultNs: {
@@ -283,15 +300,22 @@ export const settings = {
     type: registryName,
     default: DOCKER_HUB,
     since: 'pulling',
+    live: true,
     help: 'The registry of requests that name none.',
   },
-  registries: { type: listOf(mapOf(registryTable)), since: 'pulling', help: 'Registries that need more than an anonymous https request.' },
+  registries: {
+    type: listOf(mapOf(registryTable)),
+    since: 'pulling',
+    live: true,
+    help: 'Registries that need more than an anonymous https request.',
+  },
   credsFile: {
     flag: '--creds-file',
     aliases: ['-f'],
     of: ['serve', 'load'],
     type: path,
     since: 'pulling',
+    live: true,
     help: 'A YAML file with user names and passwords of registries; read again when it changes.',
   },
   dockerConfig: {
@@ -299,6 +323,7 @@ export const settings = {
     of: ['serve', 'load'],
     type: path,
     since: 'pulling',
+    live: true,
     help: "Docker's config.json or podman's auth.json, for its credentials; read again when it changes.",
   },
   platforms: {
@@ -307,6 +332,7 @@ export const settings = {
     type: repeated(platform),
     refusesEmpty: true,
     since: 'loading',
+    live: true,
     help: 'A platform of the images that are loaded, such as linux/arm64, or all; may be given several times. Without it: os and arch.',
   },
   referrers: {
@@ -315,6 +341,7 @@ export const settings = {
     type: boolean,
     default: false,
     since: 'loading',
+    live: true,
     help: 'Load signatures, SBOMs and attestations along with each image.',
   },
   preloadImages: {
@@ -322,6 +349,7 @@ export const settings = {
     of: ['serve'],
     type: path,
     since: 'loading',
+    live: true,
     help: 'Lists of images to load in the background: files and globs, separated by commas.',
   },
   imageFile: {
@@ -329,6 +357,7 @@ export const settings = {
     of: ['load'],
     type: path,
     since: 'loading',
+    live: true,
     help: 'Lists of images to load: files and globs, separated by commas.',
   },
   concurrency: {
@@ -338,6 +367,7 @@ export const settings = {
     type: integer(1, 100),
     default: 4,
     since: 'loading',
+    live: true,
     help: 'How many images are loaded at a time.',
   },
   resolveRef: { type: plainText, since: 'archives', help: 'The reference of an image that is loaded from an archive.' },
@@ -347,11 +377,13 @@ export const settings = {
     type: diskReserve,
     defaultHelp: '5% of the disk or 1GiB, whichever is less',
     since: 'pulling',
+    live: true,
     help: 'What is never used of the disk that the store lies on; 0: nothing is kept free.',
   },
   scrub: {
     type: mapOf(scrubTable),
     since: 'pulling',
+    live: true,
     help: 'Reading all that is stored, now and again, in the background, and mending what is damaged.',
   },
   maxSize: {
@@ -359,13 +391,15 @@ export const settings = {
     of: ['serve', 'prune'],
     type: size,
     since: 'pruning',
+    live: true,
     help: 'The most that the store may use of the disk; images that were not used for longest go first. Without it: no limit.',
   },
-  highWatermark: { type: percent, default: 95, since: 'pruning', help: 'The part of maxSize at which images begin to go.' },
-  lowWatermark: { type: percent, default: 85, since: 'pruning', help: 'The part of maxSize at which no more images go.' },
+  highWatermark: { type: percent, default: 95, since: 'pruning', live: true, help: 'The part of maxSize at which images begin to go.' },
+  lowWatermark: { type: percent, default: 85, since: 'pruning', live: true, help: 'The part of maxSize at which no more images go.' },
   pins: {
     type: listOf(expressionText),
     since: 'pruning',
+    live: true,
     help: 'Expressions on references; what matches is never removed, nor what it needs.',
   },
   admin: { type: mapOf(adminTable), since: 'pruning', help: 'The admin API under /cmd/.' },
@@ -382,10 +416,11 @@ export const settings = {
   pruneConfig: {
     type: mapOf(pruneTable),
     since: 'pruning',
+    live: true,
     asksFor: ({ values }: Section<typeof pruneTable>) => values.enabled === true,
     help: 'Removing images that are no longer wanted.',
   },
-  listConfig: { type: mapOf(listTable), since: 'listing', asksFor: saysAnything, help: 'What the command list prints.' },
+  listConfig: { type: mapOf(listTable), since: 'listing', live: true, asksFor: saysAnything, help: 'What the command list prints.' },
   serverTlsConfig: {
     type: mapOf(serverTlsTable),
     since: 'server TLS',
@@ -406,11 +441,13 @@ export const settings = {
   allow: {
     type: listOf(repositoryGlob),
     since: 'pulling',
+    live: true,
     help: 'Registries and repositories that clients may pull, and no others.',
   },
   deny: {
     type: listOf(repositoryGlob),
     since: 'pulling',
+    live: true,
     help: 'Registries and repositories that clients may not pull, whatever allow says.',
   },
 } as const satisfies Table

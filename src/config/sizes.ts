@@ -17,13 +17,19 @@ const UNITS: ReadonlyMap<string, number> = new Map([
 ])
 
 /** In bytes. */
-export const size = scalarType({ want: 'a size such as 500MiB or 2GB', placeholder: 'SIZE', parse: ({ text }) => parseSize(text) })
+export const size = scalarType({
+  want: 'a size such as 500MiB or 2GB',
+  placeholder: 'SIZE',
+  parse: ({ text }) => parseSize(text),
+  format: formatSize,
+})
 
 /** In bytes a second. */
 export const rate = scalarType({
   want: 'bytes a second such as 20MiB, more than 0',
   placeholder: 'RATE',
   parse: ({ text }) => parseSize(text) || undefined,
+  format: formatSize,
 })
 
 /** So many bytes, or a part of the disk. */
@@ -31,6 +37,7 @@ export const diskReserve = scalarType<Reserve>({
   want: 'a size such as 500MiB or 2GB, or a part of the disk such as 5%',
   placeholder: 'SIZE',
   parse: ({ text }) => parsePercent(text) ?? parseWhole(text),
+  format: formatReserve,
 })
 
 /** A part of a whole: 95 for `95%`. */
@@ -41,6 +48,7 @@ export const percent = scalarType({
     const [, digits] = /^(\d{1,3})\s?%?$/.exec(text) ?? []
     return digits === undefined || Number(digits) < 1 || Number(digits) > 100 ? undefined : Number(digits)
   },
+  format: (value) => `${value}%`,
 })
 
 function parsePercent(text: string): Reserve | undefined {
@@ -60,4 +68,20 @@ function parseSize(text: string): number | undefined {
   if (digits === undefined || factor === undefined) return undefined
   const bytes = Math.floor(Number(digits) * factor)
   return Number.isSafeInteger(bytes) ? bytes : undefined
+}
+
+/** Exactly, in the unit that makes it shortest: `20MiB`, `2GB`. */
+function formatSize(bytes: number): string {
+  const units = ['', 'KiB', 'MiB', 'GiB', 'TiB', 'kB', 'MB', 'GB', 'TB'].map((unit) => ({
+    unit,
+    factor: UNITS.get(unit.toLowerCase()) ?? 1,
+  }))
+  const exact = units.filter(({ factor }) => bytes % factor === 0).map(({ unit, factor }) => `${bytes / factor}${unit}`)
+  return bytes === 0 ? '0' : exact.reduce((best, text) => (text.length <= best.length ? text : best))
+}
+
+/** Out of the box it is both, whichever is less. */
+function formatReserve({ bytes, percent }: Reserve): string {
+  if (percent === 100) return formatSize(bytes)
+  return bytes === Number.MAX_SAFE_INTEGER ? `${percent}%` : `${percent}% or ${formatSize(bytes)}, whichever is less`
 }

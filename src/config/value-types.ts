@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import type { Platform } from '../oci/manifest.ts'
 import { asRegistry, DOCKER_HUB, type Registry } from '../oci/name.ts'
-import { parsePlatform } from '../oci/platform.ts'
+import { formatPlatform, parsePlatform } from '../oci/platform.ts'
 import { parseReferenceGlob, parseRepositoryGlob } from '../oci/reference-glob.ts'
 import type { Revalidate } from './config.ts'
 import type { Findings } from './findings.ts'
@@ -22,12 +22,14 @@ export type ScalarType<T> = ValueType<T> & {
   parse(scalar: Scalar): T | undefined
   /** A refused value for a message: a secret is not shown. */
   show(scalar: Scalar): string
+  /** A value as one would write it. */
+  format(value: T): string
 }
 
-type ScalarRules<T> = Pick<ScalarType<T>, 'want' | 'placeholder' | 'parse'> & Partial<Pick<ScalarType<T>, 'show'>>
+type ScalarRules<T> = Pick<ScalarType<T>, 'want' | 'placeholder' | 'parse'> & Partial<Pick<ScalarType<T>, 'show' | 'format'>>
 
 export function scalarType<T>(rules: ScalarRules<T>): ScalarType<T> {
-  const type = { show: showScalar, ...rules }
+  const type = { show: showScalar, format: String, ...rules }
   return {
     ...type,
     read(tree, key, findings) {
@@ -114,6 +116,7 @@ export const registryUrl = scalarType<RegistryUrl>({
   placeholder: 'URL',
   parse: ({ text }) => parseRegistryUrl(text),
   show: showWithoutUser,
+  format: ({ scheme, address }) => `${scheme}://${address}`,
 })
 
 function parseRegistryUrl(text: string): RegistryUrl | undefined {
@@ -143,6 +146,7 @@ export const platform = scalarType<Platform | 'all'>({
   want: 'a platform such as linux/amd64 or linux/arm/v7, or all',
   placeholder: 'OS/ARCH[/VARIANT]|all',
   parse: ({ text }) => (text.toLowerCase() === 'all' ? 'all' : parsePlatform(text)),
+  format: (value) => (value === 'all' ? value : formatPlatform(value)),
 })
 
 export const HOUR_MS = 3_600_000
@@ -154,6 +158,7 @@ export const anyDuration = scalarType({
   want: 'a duration such as 30d, 12h or 1h30m',
   placeholder: 'DURATION',
   parse: ({ text }) => parseDuration(text),
+  format: formatDuration,
 })
 
 /** In ms; not negative. */
@@ -167,6 +172,19 @@ function parseDuration(text: string): number | undefined {
   return sign === '' ? total : -total
 }
 
+/** `30d`, `1h30m`. */
+export function formatDuration(ms: number): string {
+  if (ms < 0) return `-${formatDuration(-ms)}`
+  if (ms > 0 && ms % DAY_MS === 0) return `${ms / DAY_MS}d`
+  let left = ms
+  const parts = (['h', 'm', 's', 'ms'] as const).map((unit) => {
+    const amount = unit === 'ms' ? left : Math.floor(left / (UNITS_MS[unit] ?? 1))
+    left -= amount * (UNITS_MS[unit] ?? 1)
+    return amount === 0 ? '' : `${amount}${unit}`
+  })
+  return parts.join('') || '0s'
+}
+
 /** When a cached tag is checked: never, each time, or when the last check is so many ms old. */
 export const revalidation = scalarType<Revalidate>({
   want: 'never, always or a duration such as 30d, 12h or 1h30m',
@@ -175,12 +193,14 @@ export const revalidation = scalarType<Revalidate>({
     const word = scalar.text.toLowerCase()
     return word === 'never' || word === 'always' ? word : duration.parse(scalar)
   },
+  format: (value) => (typeof value === 'number' ? formatDuration(value) : value),
 })
 
 export const referenceGlob = scalarType({
   want: "a glob on registry/repository:tag, such as 'quay.io/**' or '**:latest'",
   placeholder: undefined,
   parse: ({ text }) => parseReferenceGlob(text),
+  format: ({ text }) => text,
 })
 
 export const repositoryGlob = scalarType({
@@ -196,13 +216,16 @@ export const expressionText = scalarType({
   parse: ({ text }) => text,
 })
 
+export type ListType<T, Item extends ValueType<T> = ValueType<T>> = ValueType<readonly T[]> & { readonly item: Item }
+
 /** A list in the file, and a flag that is given once for each item. */
-export function repeated<T>(item: ScalarType<T>): ValueType<readonly T[]> & { readonly item: ScalarType<T> } {
+export function repeated<T>(item: ScalarType<T>): ListType<T, ScalarType<T>> {
   return { ...listOf(item), item }
 }
 
-export function listOf<T>(item: ValueType<T>): ValueType<readonly T[]> {
+export function listOf<T>(item: ValueType<T>): ListType<T> {
   return {
+    item,
     read(tree, key, findings) {
       if (tree.kind === 'list') {
         return tree.items.map((each, i) => item.read(each, `${key}[${i}]`, findings)).filter((value) => value !== undefined)

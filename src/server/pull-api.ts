@@ -32,7 +32,8 @@ export type PullApiDeps = {
   readonly cache: Cache
   readonly names: RegistryNames
   /** Which of them clients may pull. */
-  readonly rules: NameRules
+  /** Read each time. */
+  readonly settings: { readonly nameRules: NameRules }
   /** Whether `host[:port]` is this very server; the second argument is the request's `Host`. */
   readonly isSelf: (host: string, hostHeader: string | undefined) => boolean
   /** Our entry in `Via`, without the protocol version. */
@@ -213,7 +214,7 @@ export class PullApi {
       this.#deps.names,
     )
     if (ns !== undefined) headers.push('oci-namespace', ns)
-    refuseName(this.#deps.rules, source.registry, source.repository)
+    refuseName(this.#deps.settings.nameRules, source.registry, source.repository)
     return source
   }
 

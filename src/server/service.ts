@@ -1,6 +1,7 @@
 /** The running service: makes every part, starts them in order, and stops them in the opposite one. */
 import { randomBytes } from 'node:crypto'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
+import { Renewable } from '../async/renewable.ts'
 import { defaultBudgets } from '../cache/budgets.ts'
 import { Cache } from '../cache/cache.ts'
 import { ImageLoadQueue, type ImageLoads } from '../cache/image-loads.ts'
@@ -9,6 +10,7 @@ import type { Prunes } from '../cache/prune-report.ts'
 import type { Config } from '../config/config.ts'
 import { parseCredsFile } from '../config/creds-file.ts'
 import { parsePatterns } from '../config/expression.ts'
+import { LiveConfig } from '../config/live-config.ts'
 import { size } from '../config/sizes.ts'
 import { duration } from '../config/value-types.ts'
 import type { Clock } from '../observe/clock.ts'
@@ -19,7 +21,7 @@ import { pruneNote } from '../store/prune-note.ts'
 import { scrubNote } from '../store/scrub-note.ts'
 import { StoreFiles } from '../store/store-files.ts'
 import { type StorePartsOptions, storeParts } from '../store/store-parts.ts'
-import { Upstreams } from '../upstream/upstreams.ts'
+import { type UpstreamSettings, Upstreams } from '../upstream/upstreams.ts'
 import { localUrlOf, urlOf } from './admin/access.ts'
 import { AdminApi } from './admin/admin-api.ts'
 import type { AdminParts, ParameterReaders } from './admin/parts.ts'
@@ -27,6 +29,7 @@ import { isForAdmin } from './admin/routes.ts'
 import { AdminToken } from './admin/token.ts'
 import { BufferPool } from './buffers.ts'
 import { limitPerClient } from './client-limit.ts'
+import { ConfiguredNames } from './configured-names.ts'
 import { answerHealth, type HealthState, isForHealth } from './health.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
 import { listedImages } from './image-files.ts'
@@ -34,13 +37,15 @@ import { Listener } from './listener.ts'
 import { PullApi } from './pull-api.ts'
 import { ServerTls } from './server-tls.ts'
 import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
-import { configuredNames, type RegistryNames } from './which-registry.ts'
+import { configuredNames } from './which-registry.ts'
 
 export type Service = {
   /** Where it listens. */
   readonly port: number
   /** Resolves when somebody has asked the admin API to stop it. */
   readonly stopRequested: Promise<void>
+  /** Goes by another configuration from now on, as far as that is possible without a restart. Resolves when all parts do. */
+  reload(config: Config): Promise<void>
   /** Lets answers end for a while, publishes what is verified, lets go of the store. */
   stop(): Promise<void>
 }
@@ -68,8 +73,9 @@ export function startService(deps: ServiceDeps): Promise<Service> {
 async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
   const imagePath = await makeHelloWorldStore(tmpdir(), deps.clock, deps.log)
   try {
-    const { stop, ...service } = await startOnStore({ ...deps, config: helloWorldConfig(deps.config, imagePath) })
-    return { ...service, stop: () => stop().finally(() => removeHelloWorldStore(imagePath)) }
+    const { stop, reload, ...service } = await startOnStore({ ...deps, config: helloWorldConfig(deps.config, imagePath) })
+    const reloadHello = (config: Config) => reload(helloWorldConfig(config, imagePath))
+    return { ...service, reload: reloadHello, stop: () => stop().finally(() => removeHelloWorldStore(imagePath)) }
   } catch (error) {
     await removeHelloWorldStore(imagePath)
     throw error
@@ -78,6 +84,8 @@ async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
 
 async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const { config, clock, log, version, storage = {} } = deps
+  const live = new LiveConfig(config)
+  const settings = live.view
   const { imagePath, minFree } = config
   const at: Place = { host: config.host, port: config.port, adminPort: undefined, adminScheme: adminSchemeOf(config) }
   const tls = config.serverTls && new ServerTls({ settings: config.serverTls, env: process.env, clock, log })
@@ -93,23 +101,22 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   }
   const onRecovered = () => {
     cache.storeAgain()
-    preload?.again()
+    preload.current?.again()
   }
   const { path, store, spools, space, hold, files } = storeParts({ imagePath, minFree, self, clock, log, onRecovered, ...storage })
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
   const upstreams = configuredUpstreams({ config, clock, log, version }, viaName)
-  const scrub = { settings: config.scrub, files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
-  const prune = { settings: config.prune, note: pruneNote(path, log, files) }
-  const budgets = defaultBudgets(config.pullTimeoutMs)
-  const cache = new Cache({ store, spools, space, upstreams, settings: config, scrub, prune, budgets, clock, log })
-  const names = namesOf(config)
+  const scrub = { files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
+  const prune = { note: pruneNote(path, log, files) }
+  const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets: defaultBudgets(settings), clock, log })
+  const names = new ConfiguredNames(settings)
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
-  const api = new PullApi({ cache, names, rules: config.nameRules, isSelf, viaName, buffers: new BufferPool(), log })
+  const api = new PullApi({ cache, names, settings, isSelf, viaName, buffers: new BufferPool(), log })
   const end = wish()
-  const preload = newPreload(cache, config, clock, log)
-  const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), defaults: config.load, log })
-  const sides = sideApis(deps, { cache, upstreams, names, space, loads: deps.loads ?? queue, stop: end.make }, at)
+  const preload = new Renewable(() => newPreload(cache, settings, clock, log))
+  const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), settings, log })
+  const sides = sideApis({ ...deps, config: settings }, { cache, upstreams, names, space, loads: deps.loads ?? queue, stop: end.make }, at)
   const { maxConnections, maxRequestsPerClient } = config.limits
   const pull = limitPerClient((req, res, note) => api.handle(req, res, note), maxRequestsPerClient)
   const listener = new Listener({ handle: besidePulls(pull, sides, config.port), tls: tlsSettings, maxConnections, clock, log })
@@ -130,12 +137,19 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   log.info('server is running', { port: at.port })
   hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
   space.start()
-  preload?.start()
+  preload.start()
   return {
     port: at.port,
     stopRequested: end.made,
+    async reload(next) {
+      const changed = live.replace(next)
+      names.reconfigure(settings)
+      upstreams.reconfigure(upstreamSettings(settings))
+      space.keepFree(settings.minFree)
+      await Promise.all([cache.reconfigure(changed), preload.renew()]) // the lists may have changed, too
+    },
     async stop() {
-      await Promise.all([listener.stop(DRAIN_MS), tls?.stop(), preload?.stop(), queue.stop(), hold.giveUp()])
+      await Promise.all([listener.stop(DRAIN_MS), tls?.stop(), preload.stop(), queue.stop(), hold.giveUp()])
       await sideListeners.stop(DRAIN_MS)
       await loading
       await cache.stop()
@@ -165,7 +179,7 @@ function sideApis(deps: ServiceDeps, parts: SideParts, at: Place): SideApi[] {
   const { config, clock, log, version, pruner = parts.cache.pruner } = deps
   const { cache, upstreams, space } = parts
   const storage = () => space.look().then(() => space.trouble)
-  const token = new AdminToken(config.admin.tokenFile, log)
+  const token = new AdminToken(config, log)
   const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port, at.adminScheme)
   const startedMs = clock.monotonic()
   const admin = new AdminApi({ ...parts, config, version, startedMs, read: READERS, pruner, storage, token, localUrl, clock, log })
@@ -204,10 +218,14 @@ export function configuredUpstreams(
   { config, clock, log, version }: Omit<ServiceDeps, 'storage' | 'pruner' | 'loads'>,
   viaName: string,
 ): Upstreams {
-  const { registries, proxies, allowUnconfigured, pullTimeoutMs, credsFile, dockerConfig } = config
-  const credentials = { credsFile: credsFile === undefined ? undefined : { path: credsFile, parse: parseCredsFile }, dockerConfig }
   const [via, userAgent] = [`1.1 ${viaName}`, `ociregistry/${version}`]
-  return new Upstreams({ registries, proxies, credentials, allowUnconfigured, pullTimeoutMs, via, userAgent, clock, log })
+  return new Upstreams({ ...upstreamSettings(config), proxies: config.proxies, via, userAgent, clock, log })
+}
+
+function upstreamSettings(config: Config): UpstreamSettings {
+  const { registries, airGapped, allowUnconfigured, pullTimeoutMs, credsFile, dockerConfig } = config
+  const credentials = { credsFile: credsFile === undefined ? undefined : { path: credsFile, parse: parseCredsFile }, dockerConfig }
+  return { registries, airGapped, allowUnconfigured, pullTimeoutMs, credentials }
 }
 
 function newPreload(cache: Cache, config: Config, clock: Clock, log: Log): Preload | undefined {
@@ -216,11 +234,6 @@ function newPreload(cache: Cache, config: Config, clock: Clock, log: Log): Prelo
   const loader = cache.newLoader({ platforms, referrers, urgency: 'background' })
   const list = () => listedImages(preloadImages, configuredNames(config.registries))
   return new Preload({ loader, list, concurrency, airGapped: config.airGapped, clock, log })
-}
-
-function namesOf({ registries, defaultNs }: Config): RegistryNames {
-  const configured = configuredNames(registries)
-  return { configured, defaultNs: configured.get(defaultNs) ?? defaultNs }
 }
 
 /** How clients may spell this very server: an `ns` that says so names no upstream. */

@@ -44,7 +44,7 @@ const TOLD_AT_MOST = 1_000
 
 export type DiskSpaceDeps = {
   readonly disk: Disk
-  /** What is never used. */
+  /** What is never used, until somebody says otherwise. */
   readonly reserve: Reserve
   readonly clock: Clock
   readonly log: Log
@@ -64,6 +64,7 @@ export class DiskSpace implements Space {
   #full: StorageTrouble | undefined
   /** Above the reserve, when it was looked at last, less what was written since; what is reserved is not taken off. */
   #room: { bytes: number; readonly reserveBytes: number; readonly nearlyNothingBytes: number; readonly atMs: number } | undefined
+  #reserve: Reserve
   #reservedBytes = 0
   /** What was written while the disk is being looked at: it may not have counted that. */
   #writtenMeanwhile = 0
@@ -79,6 +80,7 @@ export class DiskSpace implements Space {
 
   constructor(deps: DiskSpaceDeps) {
     this.#deps = deps
+    this.#reserve = deps.reserve
     this.#misfits = new Expiring(deps.clock, TOLD_AT_MOST)
     this.#budgets = { ...SPACE_BUDGETS, ...deps.budgets }
     this.#restMs = this.#budgets.restMs
@@ -91,6 +93,12 @@ export class DiskSpace implements Space {
   /** Why nothing may be written, whatever the disk says. */
   get closed(): StorageTrouble | undefined {
     return this.#closed
+  }
+
+  /** Keeps so much free from now on; what running downloads were promised stays theirs. */
+  keepFree(reserve: Reserve): void {
+    this.#reserve = reserve
+    this.#room = undefined
   }
 
   /** From now on it looks by itself whether trouble has ended, until it is stopped. */
@@ -200,7 +208,8 @@ export class DiskSpace implements Space {
   }
 
   async #lookNow(): Promise<void> {
-    const { disk, reserve, clock } = this.#deps
+    const { disk, clock } = this.#deps
+    const reserve = this.#reserve
     const before = this.#failure
     try {
       if (before !== undefined) await disk.tryToWrite()

@@ -1,12 +1,11 @@
 /** Which credentials count for a registry: those of its own entry, or else those of the files that are for all. */
 import type { RegistryConfig } from '../config/config.ts'
-import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { CredentialFile } from '../oci/credential-file.ts'
 import { parseDockerConfig } from '../oci/docker-config.ts'
 import { asRegistry } from '../oci/name.ts'
 import { FileCredentials } from './credential-files.ts'
-import { CredentialHelpers } from './credential-helpers.ts'
+import type { CredentialHelpers } from './credential-helpers.ts'
 import { type CredentialSource, EntryCredentials, FirstOf } from './credentials.ts'
 
 export type CredentialsOptions = {
@@ -17,24 +16,22 @@ export type CredentialsOptions = {
 
 type Parts = {
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly clock: Clock
   readonly log: Log
-  readonly budgets: { readonly helperMs: number }
+  /** Their owner's, who outlives these sources. */
+  readonly helpers: CredentialHelpers
 }
 
 export class CredentialSources {
   readonly #parts: Parts
-  readonly #helpers: CredentialHelpers
   /** By path: two entries may name one file. */
   readonly #dockerConfigs = new Map<string, FileCredentials>()
   readonly #forAll: readonly FileCredentials[]
 
   constructor({ credsFile, dockerConfig }: CredentialsOptions, parts: Parts) {
-    const { env, clock, log, budgets } = parts
+    const { helpers, log } = parts
     this.#parts = parts
-    this.#helpers = new CredentialHelpers({ env, clock, log, timeoutMs: budgets.helperMs })
     this.#forAll = [
-      ...(credsFile === undefined ? [] : [new FileCredentials({ ...credsFile, helpers: this.#helpers, log })]),
+      ...(credsFile === undefined ? [] : [new FileCredentials({ ...credsFile, helpers, log })]),
       ...(dockerConfig === undefined ? [] : [this.#dockerConfig(dockerConfig)]),
     ]
   }
@@ -47,14 +44,9 @@ export class CredentialSources {
     return new FirstOf(files.map((file) => file.of(host)))
   }
 
-  /** Ends the programs that are asked. */
-  close(): Promise<void> {
-    return this.#helpers.close()
-  }
-
   #dockerConfig(path: string): FileCredentials {
     const parse = (file: string, content: Buffer): CredentialFile => parseDockerConfig(file, content.toString('utf8'))
-    const known = this.#dockerConfigs.get(path) ?? new FileCredentials({ path, parse, helpers: this.#helpers, log: this.#parts.log })
+    const known = this.#dockerConfigs.get(path) ?? new FileCredentials({ path, parse, ...this.#parts })
     this.#dockerConfigs.set(path, known)
     return known
   }

@@ -138,6 +138,12 @@ export class RegistryClient implements Upstream {
     this.#options.transport.retire()
   }
 
+  /** Nobody asks it any more: who waits for it is told so, and what is under way goes on to its end. */
+  leave(): void {
+    this.#options.circuits.stop()
+    this.#options.transport.retire()
+  }
+
   /** Ends whatever is under way. */
   close(): Promise<void> {
     this.#options.circuits.stop()

@@ -17,7 +17,7 @@ async function budgetOver(storedBytes: number, mayGoBytes: number, change: Parti
   const [space, clock, log] = [new TestSpace(), new ManualClock(), new MemoryLog()]
   const budget = new Budget({
     space,
-    budget: { maxBytes: MAX, highBytes: 0.9 * MAX, lowBytes: 0.5 * MAX },
+    settings: { budget: { maxBytes: MAX, highBytes: 0.9 * MAX, lowBytes: 0.5 * MAX } },
     count: async () => state.storedBytes,
     evict: async (most) => {
       evictions.push(most)

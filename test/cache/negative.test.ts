@@ -109,7 +109,7 @@ cacheTest(
 const NOT_FOUND = new UpstreamError('notFound', 'quay.io has no such thing')
 
 test('What turned up is forgotten at once', () => {
-  const negative = new NegativeAnswers(new ManualClock(), 10_000)
+  const negative = new NegativeAnswers(new ManualClock(), { negativeTtlMs: 10_000 })
   negative.note('a', NOT_FOUND)
   assert.throws(() => negative.refuse('a'), { kind: 'notFound', message: 'quay.io has no such thing (as it said a moment ago)' })
   negative.forget('a')
@@ -118,7 +118,7 @@ test('What turned up is forgotten at once', () => {
 
 test('What is told again is not remembered from then on: it would never be asked for again', async () => {
   const clock = new ManualClock()
-  const negative = new NegativeAnswers(clock, 10_000)
+  const negative = new NegativeAnswers(clock, { negativeTtlMs: 10_000 })
   negative.note('a', NOT_FOUND)
   await clock.advance(9_000)
   negative.note('a', new RememberedError(NOT_FOUND))
@@ -128,21 +128,21 @@ test('What is told again is not remembered from then on: it would never be asked
 
 test('A longer negativeTtl counts for tags of signatures as well', async () => {
   const clock = new ManualClock()
-  const negative = new NegativeAnswers(clock, 120_000)
+  const negative = new NegativeAnswers(clock, { negativeTtlMs: 120_000 })
   negative.note('a', NOT_FOUND, true)
   await clock.advance(119_999)
   assert.throws(() => negative.refuse('a'))
 })
 
 test('However many names clients invent, only so many are remembered', () => {
-  const negative = new NegativeAnswers(new ManualClock(), 10_000)
+  const negative = new NegativeAnswers(new ManualClock(), { negativeTtlMs: 10_000 })
   for (let i = 0; i <= 10_000; i++) negative.note(`name ${i}`, NOT_FOUND)
   negative.refuse('name 0')
   assert.throws(() => negative.refuse('name 10000'))
 })
 
 test('Only "not found" is remembered', () => {
-  const negative = new NegativeAnswers(new ManualClock(), 10_000)
+  const negative = new NegativeAnswers(new ManualClock(), { negativeTtlMs: 10_000 })
   const kinds: UpstreamErrorKind[] = [
     'denied',
     'limited',

@@ -281,7 +281,16 @@ for (const settings of [{ prefetch: false }, { prefetch: true, airGapped: true }
 /** What completes images on the ground itself, whose catalog and fills a test can look into. */
 function prefetchOn(ground: Ground): Prefetch {
   const { catalog, store, fills, clock, log } = ground
-  return new Prefetch({ catalog, store, fills, smallBlobs: new SmallBlobs(), clock, log, completeWithinMs: 7 * DAY_MS })
+  return new Prefetch({
+    catalog,
+    store,
+    fills,
+    smallBlobs: new SmallBlobs(),
+    isWanted: () => true,
+    clock,
+    log,
+    completeWithinMs: 7 * DAY_MS,
+  })
 }
 
 /** An image of small layers, known to the ground's catalog. */

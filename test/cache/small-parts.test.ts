@@ -126,6 +126,6 @@ for (const [pullTimeoutMs, firstByteMs] of [
   [5000, 5000],
 ] as const) {
   test(`With pullTimeout ${pullTimeoutMs} a client’s first byte waits ${firstByteMs} ms at most`, () => {
-    assert.equal(defaultBudgets(pullTimeoutMs).firstByteMs, firstByteMs)
+    assert.equal(defaultBudgets({ pullTimeoutMs }).firstByteMs, firstByteMs)
   })
 }

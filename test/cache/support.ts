@@ -69,7 +69,7 @@ export class Ground {
     readonly options: Options,
   ) {
     const { clock, log, upstreams, catalog } = this
-    this.budgets = { ...defaultBudgets(60_000), ...options.budgets }
+    this.budgets = { ...defaultBudgets({ pullTimeoutMs: 60_000 }), ...options.budgets }
     this.spools = (options.spools ?? newSpools)(join(path, 'pulls'), { clock, log })
     this.store = options.store?.(directory) ?? directory
     this.fills = new Fills({
@@ -138,9 +138,9 @@ export class Ground {
 
   #newCache(): Cache {
     const { store, spools, space, upstreams, budgets, clock, log } = this
-    const settings = { ...CACHE_SETTINGS, ...this.options.settings }
     const { scrub } = this.options
-    const reading = scrub && { settings: scrub, files: new StoreFiles(this.path, log), notes: scrubNote(this.path, log) }
+    const settings = { ...CACHE_SETTINGS, ...this.options.settings, ...(scrub && { scrub }) }
+    const reading = scrub && { files: new StoreFiles(this.path, log), notes: scrubNote(this.path, log) }
     return new Cache({ store, spools, space, upstreams, settings, budgets, clock, log, ...(reading && { scrub: reading }) })
   }
 }

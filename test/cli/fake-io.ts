@@ -1,5 +1,6 @@
 /** A world for commands: keeps what they print, and sends the signals that a test wants. */
 import type { Io } from '../../src/cli/io.ts'
+import type { Config } from '../../src/config/config.ts'
 import type { Service, ServiceDeps } from '../../src/server/service.ts'
 import { ManualClock } from '../support/clock.ts'
 
@@ -19,12 +20,17 @@ export class FakeIo implements Io {
   /** What services were started with. */
   readonly started: ServiceDeps[] = []
   stops = 0
+  /** What running services were given since. */
+  readonly reloads: Config[] = []
   #handlers: (() => void)[] = []
+  #reloadHandlers: (() => void)[] = []
 
   /** Replaced by tests whose service does not start. */
   startService = async (deps: ServiceDeps): Promise<Service> => {
     this.started.push(deps)
-    return { port: deps.config.port === 0 ? 34567 : deps.config.port, stopRequested: this.#stopRequested, stop: async () => this.stop() }
+    const port = deps.config.port === 0 ? 34567 : deps.config.port
+    const reload = async (config: Config) => void this.reloads.push(config)
+    return { port, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
   }
   /** As the admin API does. */
   requestStop = (): void => {}
@@ -65,13 +71,25 @@ export class FakeIo implements Io {
     }
   }
 
+  onReloadSignal(reload: () => void): () => void {
+    this.#reloadHandlers.push(reload)
+    return () => {
+      this.#reloadHandlers = this.#reloadHandlers.filter((handler) => handler !== reload)
+    }
+  }
+
+  /** Sends the signal to reload. */
+  hangUp(): void {
+    for (const handler of this.#reloadHandlers) handler()
+  }
+
   exit(code: number): void {
     this.exits.push(code)
   }
 
   /** As many as listen for signals. */
   get listeners(): number {
-    return this.#handlers.length
+    return this.#handlers.length + this.#reloadHandlers.length
   }
 
   /** Sends a signal and lets what follows from it happen. */

@@ -13,4 +13,6 @@ export const CACHE_SETTINGS: CacheSettings = {
   prefetch: false,
   budget: { maxBytes: undefined, highBytes: 0, lowBytes: 0 },
   pins: undefined,
+  scrub: { everyMs: 0, bytesPerSecond: 1 },
+  prune: { enabled: false, type: 'accessed', durationMs: 0, patterns: undefined, frequencyMs: 0, count: undefined, dryRun: false },
 }

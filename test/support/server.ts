@@ -85,7 +85,7 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
     space: new TestSpace(),
     upstreams,
     settings: { ...CACHE_SETTINGS, ...options, registries },
-    budgets: { ...defaultBudgets(pullTimeoutMs), ...options.budgets },
+    budgets: { ...defaultBudgets({ pullTimeoutMs }), ...options.budgets },
     clock,
     log,
   })
@@ -96,7 +96,7 @@ export async function startServer(t: After, options: ServerOptions = {}): Promis
   api = new PullApi({
     cache,
     names,
-    rules: options.rules ?? { allow: [], deny: [] },
+    settings: { nameRules: options.rules ?? { allow: [], deny: [] } },
     isSelf: (host, hostHeader) => host === hostHeader?.toLowerCase(),
     viaName,
     buffers,

@@ -7,7 +7,7 @@ import { type Service, type ServiceDeps, startService } from '../../src/server/s
 import { MemoryLog } from './log.ts'
 import { RawConnection, type RawRequest, type RawResponse } from './raw-http.ts'
 
-const CONFIG: Config = {
+export const CONFIG: Config = {
   imagePath: '',
   logLevel: 'info',
   logFile: undefined,

@@ -6,6 +6,7 @@ import { parseRegistry, parseRepository, parseTag, type Repository, type Tag } f
 import { Advice } from '../../src/upstream/advice.ts'
 import { assembleClient } from '../../src/upstream/assemble.ts'
 import { DEFAULT_BUDGETS } from '../../src/upstream/budgets.ts'
+import { CredentialHelpers } from '../../src/upstream/credential-helpers.ts'
 import { CredentialSources } from '../../src/upstream/credential-sources.ts'
 import { Lookups, systemResolve } from '../../src/upstream/lookup.ts'
 import { peerRules } from '../../src/upstream/peer-rules.ts'
@@ -82,12 +83,13 @@ export function unconfiguredOnLoopback(
   const config: RegistryConfig = { name, aliases: [], scheme: 'https', address: host, tls: { insecureSkipVerify: false } }
   const advice = new Advice({ registry: config, configured: false, log, outdated: () => ({}) })
   const rules = peerRules(config, false, advice)
+  const helpers = new CredentialHelpers({ env, clock: systemClock, log, timeoutMs: DEFAULT_BUDGETS.helperMs })
   const shared = {
     clock: systemClock,
     log,
     trust: new Trust({ env, clock: systemClock, log }),
     proxies: new Proxies({ exceptions: [] }),
-    credentials: new CredentialSources({}, { env, clock: systemClock, log, budgets: DEFAULT_BUDGETS }),
+    credentials: new CredentialSources({}, { env, log, helpers }),
     lookups: new Lookups({ resolve: systemResolve, clock: systemClock, giveUpMs: 3_000 }),
     budgets: DEFAULT_BUDGETS,
     random: Math.random,

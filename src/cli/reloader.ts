@@ -1,0 +1,75 @@
+/**
+ * What SIGHUP does to a running server: the configuration is read again as at the start, by the same flags; if it has no mistake, what can change
+ * without a restart does, all at once. What came of it is logged whatever the level: somebody has asked.
+ */
+import { changesBetween } from '../config/changes.ts'
+import { ConfigError } from '../config/error.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { Log, LogOutput } from '../observe/log.ts'
+import type { Service } from '../server/service.ts'
+
+export type ReloaderDeps = {
+  /** As at the start. @throws ConfigError */
+  readonly load: () => Promise<LoadedConfig>
+  /** What the server was started with. */
+  readonly started: LoadedConfig
+  readonly service: Pick<Service, 'reload'>
+  readonly output: Pick<LogOutput, 'reopen'>
+  readonly log: Log
+}
+
+export class Reloader {
+  readonly #deps: ReloaderDeps
+  #settings: LoadedConfig['settings']
+  #isWanted = false
+  #running: Promise<void> | undefined
+
+  constructor(deps: ReloaderDeps) {
+    this.#deps = deps
+    this.#settings = deps.started.settings
+  }
+
+  /** One reload after the other; those that are asked for while one runs are one. Resolves when none is left. Never rejects. */
+  reload(): Promise<void> {
+    this.#isWanted = true
+    this.#running ??= this.#whileWanted().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #whileWanted(): Promise<void> {
+    while (this.#isWanted) {
+      this.#isWanted = false
+      this.#reopen()
+      await this.#once().catch((error: unknown) => this.#tellFailure(error))
+    }
+  }
+
+  /** First, so that what follows is said in the new file: whoever rotates logs wants no more than this. */
+  #reopen(): void {
+    const { output, log } = this.#deps
+    try {
+      output.reopen()
+    } catch (error) {
+      log.error('cannot open the log file again; the old one goes on', { error })
+    }
+  }
+
+  async #once(): Promise<void> {
+    const { load, service, log } = this.#deps
+    const { config, warnings, settings } = await load()
+    const changes = changesBetween(this.#settings, settings)
+    await service.reload(config)
+    this.#settings = changes.settings
+    log.info(`configuration reloaded; ${changes.live.length === 0 ? 'nothing has changed' : `changed: ${changes.live.join(', ')}`}`)
+    if (changes.waiting.length > 0) log.warn(`needs a restart: ${changes.waiting.join(', ')}`)
+    for (const warning of warnings) log.warn(warning)
+  }
+
+  #tellFailure(error: unknown): void {
+    const { log } = this.#deps
+    if (error instanceof ConfigError) log.error(`configuration not reloaded, all stays as it was: ${error.message}`)
+    else log.error('bug: the configuration could not be reloaded', { error, bug: true })
+  }
+}

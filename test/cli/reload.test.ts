@@ -1,0 +1,130 @@
+/** SIGHUP: what is read again, what is said, and that a mistake changes nothing. */
+import assert from 'node:assert/strict'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { run } from '../../src/cli/run.ts'
+import { temporaryDirectory } from '../support/files.ts'
+import { FakeIo } from './fake-io.ts'
+
+/** A running server with that configuration; `reload` gives it another one, and tells what it says. */
+async function running(t: TestContext, yaml: string, args: readonly string[] = []) {
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(file, yaml)
+  const io = new FakeIo()
+  const code = run(['--config-file', file, ...args, 'serve'], io)
+  const until = async (isSo: () => boolean) => {
+    while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await until(() => io.err.includes('Process id'))
+  t.after(async () => {
+    await io.signal()
+    await code
+  })
+  const reload = async (next: string): Promise<string> => {
+    await writeFile(file, next)
+    const before = io.err.length
+    io.hangUp()
+    await until(() => /configuration (?:not )?reloaded/.test(io.err.slice(before)))
+    await new Promise((resolve) => setImmediate(resolve))
+    return io.err.slice(before).replaceAll(file, 'c.yaml').replaceAll('2026-01-01T00:00:00.000Z ', '')
+  }
+  return { io, file, reload }
+}
+
+test('SIGHUP gives the service the new configuration, and says what has changed, at the level error too', async (t) => {
+  const { io, reload } = await running(t, 'airGapped: false')
+  const said = await reload('airGapped: true\nnegativeTtl: 1m')
+  assert.equal(said, 'INFO  configuration reloaded; changed: negativeTtl: 10s -> 1m, airGapped: false -> true\n')
+  assert.deepEqual(
+    io.reloads.map(({ airGapped, negativeTtlMs }) => [airGapped, negativeTtlMs]),
+    [[true, 60_000]],
+  )
+})
+
+test('SIGHUP says that nothing has changed', async (t) => {
+  const { reload } = await running(t, 'airGapped: true')
+  assert.equal(await reload('airGapped: yes'), 'INFO  configuration reloaded; nothing has changed\n')
+})
+
+test('A mistake in the configuration leaves all as it was, and is said in one line', async (t) => {
+  const { io, reload } = await running(t, 'logLevel: error')
+  const said = await reload('logLevel: debug\nairGapped: maybe')
+  assert.equal(said, 'ERROR configuration not reloaded, all stays as it was: c.yaml:2: airGapped: found "maybe", want true or false\n')
+  assert.deepEqual(io.reloads, [])
+  assert.equal(await reload('logLevel: error'), 'INFO  configuration reloaded; nothing has changed\n')
+})
+
+test('What cannot change without a restart is named, and named again', async (t) => {
+  const { reload } = await running(t, '')
+  const said = 'INFO  configuration reloaded; nothing has changed\nWARN  needs a restart: host, port\n'
+  assert.equal(await reload('port: 9000\nhost: 127.0.0.1'), said)
+  assert.equal(await reload('port: 9000\nhost: 127.0.0.1'), said)
+  assert.equal(await reload(''), 'INFO  configuration reloaded; nothing has changed\n')
+})
+
+test('A flag wins after a reload as before it', async (t) => {
+  const { io, reload } = await running(t, '', ['--log-level', 'warn'])
+  assert.equal(await reload('logLevel: debug'), 'INFO  configuration reloaded; nothing has changed\n')
+  assert.equal(io.reloads[0]?.logLevel, 'warn')
+})
+
+test('A password that has changed is not shown', async (t) => {
+  const entry = (password: string) => `registries: [{name: a.io, auth: {user: me, password: ${password}}}]`
+  const { reload } = await running(t, entry('secret1'))
+  const said = await reload(entry('secret2'))
+  assert.equal(said, 'INFO  configuration reloaded; changed: registries[a.io].auth.password: (hidden) -> (hidden)\n')
+})
+
+test('A reload changes the level of the log', async (t) => {
+  const { io, reload } = await running(t, 'logLevel: error')
+  const log = io.started[0]?.log
+  log?.info('before')
+  await reload('logLevel: info')
+  log?.info('after')
+  assert.ok(!io.err.includes('before') && io.err.includes('INFO  after'), io.err)
+})
+
+test('Warnings of a reloaded configuration are logged', async (t) => {
+  const { reload } = await running(t, '')
+  assert.match(await reload('metrics: 9091'), /WARN {2}this version does not have .*: metrics \(c\.yaml:1\)\n$/)
+})
+
+test('SIGHUP opens the log file again, so that it can be moved away', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const file = join(directory, 'x.log')
+  const io = new FakeIo()
+  const code = run(['serve', '--log-level', 'info', '--log-file', file], io)
+  while (!io.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  io.started[0]?.log.info('before')
+  await rename(file, `${file}.1`)
+  io.hangUp()
+  const content = () => readFile(file, 'utf8').catch(() => '')
+  while (!(await content()).includes('reloaded')) await new Promise((resolve) => setImmediate(resolve))
+  io.started[0]?.log.info('after')
+  assert.match(await content(), /^[^\n]*reloaded[^\n]*\n[^\n]*after\n$/)
+  assert.match(await readFile(`${file}.1`, 'utf8'), /^[^\n]*before\n$/)
+  await io.signal()
+  assert.equal(await code, 0)
+})
+
+test('SIGHUP during the start ends nothing, and counts when the server runs', async (t) => {
+  const file = join(await temporaryDirectory(t), 'c.yaml')
+  await writeFile(file, '')
+  const io = new FakeIo()
+  const start = io.startService
+  let goOn = () => {}
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  io.startService = (deps) => held.then(() => start(deps))
+  const code = run(['--config-file', file, 'serve'], io)
+  while (io.listeners === 0) await new Promise((resolve) => setImmediate(resolve))
+  await writeFile(file, 'airGapped: true')
+  io.hangUp()
+  goOn()
+  while (io.reloads.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(io.reloads[0]?.airGapped, true)
+  await io.signal()
+  assert.deepEqual([await code, io.listeners], [0, 0])
+})
