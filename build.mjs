@@ -34,6 +34,12 @@ function version() {
   return version
 }
 
+/** What `ociregistry install` puts in place. */
+function systemdTexts() {
+  const units = ['service', 'socket', 'sysusers', 'tmpfiles'].map((kind) => [kind, read(`systemd/ociregistry.${kind}`)])
+  return Object.fromEntries([...units, ['config', read('systemd/config.yaml')]])
+}
+
 async function loadEsbuild() {
   try {
     return await import('esbuild')
@@ -88,7 +94,11 @@ async function build() {
     charset: 'utf8',
     legalComments: 'eof',
     banner: { js: banner },
-    define: { __VERSION__: JSON.stringify(version()), __BUILD_DATE__: JSON.stringify(isoDate(sourceDateSeconds())) },
+    define: {
+      __VERSION__: JSON.stringify(version()),
+      __BUILD_DATE__: JSON.stringify(isoDate(sourceDateSeconds())),
+      __SYSTEMD_TEXTS__: JSON.stringify(systemdTexts()),
+    },
     logLevel: 'warning',
   })
   const [bundle] = result.outputFiles

@@ -16,6 +16,7 @@ export const packages = new Map([
   ['openssl', 'openssl'],
   ['setpriv', 'util-linux'],
   ['unshare', 'util-linux'],
+  ['systemd-analyze', 'systemd'],
 ])
 
 /** Where a command lies, or undefined; the system's directories count although a plain user's PATH may lack them. @param {string} command */

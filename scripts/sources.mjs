@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-const sources = ['src', 'build.mjs', 'scripts/source-date.mjs', 'scripts/notices', 'package.json', 'package-lock.json']
+const sources = ['src', 'systemd', 'build.mjs', 'scripts/source-date.mjs', 'scripts/notices', 'package.json', 'package-lock.json']
 
 /** Newest modification time (ms since 1970) of what the build reads; a directory counts, so that a deleted file is noticed. @param {string} root */
 export function newestSourceMs(root) {

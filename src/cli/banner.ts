@@ -11,17 +11,19 @@ export type BannerFacts = {
   readonly started: number
   /** Where it listens: another than the configuration's, if that is 0. */
   readonly port: number
+  /** The socket that the service manager opened, for people. */
+  readonly socket?: string | undefined
   readonly process: { readonly uid: number; readonly gid: number; readonly pid: number; readonly commandLine: string }
 }
 
 const RULE = '-'.repeat(70)
 
-export function banner({ config, version, buildDate, started, port, process }: BannerFacts): string {
+export function banner({ config, version, buildDate, started, port, socket, process }: BannerFacts): string {
   const lines = [
     'OCI Registry: pull-only, pull-through, caching OCI Distribution Server',
     `Version: ${version}, build date: ${buildDate}`,
     `Started: ${new Date(started).toISOString()} (port ${port})`,
-    `Listening on: ${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}`,
+    `Listening on: ${socket === undefined ? `${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}` : `${socket} (opened by the service manager)`}`,
     ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
     ...(config.admin.port === 0 ? [] : [`Admin API: http://${hostInUrl(config.host)}:${config.admin.port}/cmd/`]),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,

@@ -4,6 +4,7 @@ import { nearest } from '../config/nearest.ts'
 import { check } from './check.ts'
 import type { Command } from './command.ts'
 import { commandHelp, globalHelp } from './help.ts'
+import { install, uninstall } from './install.ts'
 import { list } from './list.ts'
 import { load } from './load.ts'
 import { prune } from './prune.ts'
@@ -23,7 +24,7 @@ const help: Command = {
   },
 }
 
-export const commands: readonly Command[] = [serve, load, list, prune, verify, check, version, help]
+export const commands: readonly Command[] = [serve, load, list, prune, verify, check, install, uninstall, version, help]
 
 /** @throws ConfigError for a word that is no command */
 export function findCommand(word: string): Command {

@@ -9,7 +9,13 @@ export type Io = {
   readonly env: Readonly<Record<string, string | undefined>>
   /** This machine's, in Go's names. */
   readonly platform: Platform
-  readonly process: { readonly uid: number; readonly gid: number; readonly pid: number; readonly commandLine: string }
+  readonly process: {
+    readonly uid: number
+    readonly gid: number
+    readonly pid: number
+    readonly commandLine: string /** The path of this very file. */
+    readonly program: string
+  }
   readonly clock: Clock
   /** The width of the terminal that stderr is; undefined where it is none on which lines can be drawn again. */
   terminalColumns(): number | undefined
@@ -41,6 +47,7 @@ export function processIo(): Io {
       gid: process.getgid?.() ?? -1,
       pid: process.pid,
       commandLine: process.argv.slice(1).join(' '),
+      program: process.argv[1] ?? '',
     },
     clock: systemClock,
     terminalColumns: () => (process.stderr.isTTY === true && process.env.TERM !== 'dumb' ? process.stderr.columns : undefined),

@@ -4,14 +4,19 @@ import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { createLog, type LogOutput, openLogOutput } from '../observe/log.ts'
+import { serviceManager } from '../observe/notify.ts'
 import { printable } from '../observe/printable.ts'
 import type { Service } from '../server/service.ts'
 import { banner } from './banner.ts'
 import { BUILD_DATE, VERSION } from './build-info.ts'
 import type { Command } from './command.ts'
+import { givenSocket } from './given-socket.ts'
 import type { Io } from './io.ts'
 import { Reloader } from './reloader.ts'
 import { describeStartFailure } from './start-failure.ts'
+
+/** What is verified is made durable after the last answer. */
+const ENDING_MS = 15_000
 
 export const serve: Command = {
   name: 'serve',
@@ -53,10 +58,13 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
   const signal = awaitStopSignal(io)
   const reloads = awaitReloadSignals(io)
   try {
-    const starting = io.startService({ config, log, clock: io.clock, version: VERSION })
+    const socket = givenSocket(io.env, io.process.pid)
+    const starting = io.startService({ config, log, clock: io.clock, version: VERSION, socket })
     const service = await Promise.race([starting, signal.came])
     if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
-    io.stderr(banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, process: io.process }))
+    io.stderr(
+      banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, socket: service.socket, process: io.process }),
+    )
     for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
     const reload = async (next: Config) => {
       logging.level = next.logLevel
@@ -65,7 +73,10 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
     const told = createLog({ ...logging, level: 'info' })
     const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told })
     reloads.goTo(() => reloader.reload())
+    const manager = serviceManager({ env: io.env, onFailure: (why) => log.error(why) })
+    void manager.ready(`serving on ${service.socket ?? `port ${service.port}`}`)
     await Promise.race([signal.came, service.stopRequested])
+    void manager.stopping('letting answers end', service.drainMs + ENDING_MS)
     return await stop(service, io)
   } catch (error) {
     log.debug('could not start', { error }) // at this level, with the stack

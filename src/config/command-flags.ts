@@ -2,7 +2,7 @@
 import { moment } from './moment.ts'
 import type { Table } from './section.ts'
 import { rate } from './sizes.ts'
-import { boolean, choice, duration, expressionText, integer, repeated } from './value-types.ts'
+import { boolean, choice, duration, expressionText, integer, path, repeated, socketAddress } from './value-types.ts'
 
 export const commandFlags = {
   json: {
@@ -93,6 +93,35 @@ export const commandFlags = {
     defaultHelp: 'no limit',
     help: 'How many images go at most, the oldest first.',
   },
-  dryRun: { flag: '--dry-run', of: ['prune'], type: boolean, default: false, help: 'Only say what would go.' },
+  dryRun: {
+    flag: '--dry-run',
+    of: ['prune', 'install', 'uninstall'],
+    type: boolean,
+    default: false,
+    help: 'Change nothing; only say what would be done.',
+  },
   yes: { flag: '--yes', of: ['prune'], type: boolean, default: false, help: 'Do not ask on a terminal.' },
+  systemd: {
+    flag: '--systemd',
+    of: ['install', 'uninstall'],
+    type: boolean,
+    default: false,
+    help: 'As a service of systemd; there is no other way yet.',
+  },
+  listen: {
+    flag: '--listen',
+    of: ['install'],
+    type: socketAddress,
+    refusesEmpty: true,
+    defaultHelp: 'as before, at first 127.0.0.1:8080',
+    help: 'Where clients reach the server.',
+  },
+  root: {
+    flag: '--root',
+    of: ['install', 'uninstall'],
+    type: path,
+    refusesEmpty: true,
+    defaultHelp: 'this host',
+    help: 'The root directory of another system, such as an image that is being built.',
+  },
 } as const satisfies Table

@@ -151,6 +151,8 @@ export type Config = {
   readonly host: string
   /** 0: any free port. */
   readonly port: number
+  /** How long answers may go on after a stop; undefined: as long as suits whoever waits for the next process. */
+  readonly drainTimeoutMs: number | undefined
   readonly os: string
   readonly arch: string
   readonly pullTimeoutMs: number

@@ -118,6 +118,7 @@ function toConfig(given: SettingValues, made: Made, platform: Platform): Config 
     logFormat: given.logFormat ?? settings.logFormat.default,
     host: given.host ?? settings.host.default,
     port: given.port ?? settings.port.default,
+    drainTimeoutMs: given.drainTimeout,
     os: given.os ?? platform.os,
     arch: given.arch ?? platform.architecture,
     pullTimeoutMs: given.pullTimeout ?? settings.pullTimeout.default,

@@ -27,7 +27,7 @@ const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
 ])
 
 /** Commands that have flags of their own. */
-export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify' | 'check'
+export type CommandName = 'serve' | 'load' | 'list' | 'prune' | 'verify' | 'check' | 'install' | 'uninstall'
 
 type Row<T> = {
   /** Absent within a map: as the map. */

@@ -11,6 +11,7 @@ import {
   choice,
   DAY_MS,
   duration,
+  durationUpTo,
   expressionText,
   HOUR_MS,
   host,
@@ -188,6 +189,14 @@ export const settings = {
     zeroIsDefault: true,
     since: 'pulling',
     help: 'The port to listen on; 0 on the command line: any free one.',
+  },
+  drainTimeout: {
+    flag: '--drain-timeout',
+    of: ['serve'],
+    type: durationUpTo('1h'),
+    defaultHelp: '30s; 15s on a socket of the service manager',
+    since: 'pulling',
+    help: 'How long answers may go on when the server is told to stop; what is not done by then is cut, and can be continued.',
   },
   os: {
     flag: '--os',

@@ -99,6 +99,22 @@ function parseHost(text: string): string | undefined {
   return isIP(text) !== 0 || (!text.includes(':') && asRegistry(text) !== undefined) ? text : undefined
 }
 
+/** An address, since service managers take no names, and a port; an IPv6 address in brackets. */
+export const socketAddress = scalarType({
+  want: 'ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080',
+  placeholder: 'ADDRESS:PORT',
+  parse: ({ text }) => parseSocketAddress(text),
+})
+
+export type SocketAddress = { readonly host: string; readonly port: number }
+
+export function parseSocketAddress(text: string): SocketAddress | undefined {
+  const [, bracketed, plain = '', digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  const port = Number(digits)
+  return isIP(host) === (bracketed === undefined ? 4 : 6) && port > 0 && port < 65536 ? { host, port } : undefined
+}
+
 /** What a name or address looks like when somebody put a password before its `@`. */
 const showWithoutUser = (scalar: Scalar) => showScalar({ ...scalar, text: scalar.text.replace(/^([a-z]+:\/\/)?.*@/is, '$1…@') })
 
@@ -163,6 +179,19 @@ export const anyDuration = scalarType({
 
 /** In ms; not negative. */
 export const duration = scalarType({ ...anyDuration, parse: ({ text }) => (text.startsWith('-') ? undefined : parseDuration(text)) })
+
+/** In ms; not negative, and no longer than `max`, which is written as one. */
+export function durationUpTo(max: string): ScalarType<number> {
+  const maxMs = parseDuration(max) ?? 0
+  return scalarType({
+    want: `a duration of at most ${max}, such as 30s`,
+    placeholder: 'DURATION',
+    parse: (scalar) => {
+      const ms = duration.parse(scalar)
+      return ms === undefined || ms > maxMs ? undefined : ms
+    },
+  })
+}
 
 function parseDuration(text: string): number | undefined {
   const [, sign = '', days, parts = ''] = /^(-?)(?:(\d+)d|((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+|0))$/.exec(text) ?? []

@@ -1,12 +1,19 @@
 /** The listener and its life: HTTP limits, one request of a socket at a time, a log line per request, and a stop that lets answers end. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, ListenOptions, Socket } from 'node:net'
+import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { LogLevel } from '../observe/log.ts'
+import { OciError } from '../oci/error.ts'
 import { HttpServer, type HttpServerOptions, type TlsMaterial } from './http-server.ts'
+import { writeError } from './respond.ts'
 
+/** How long a stop waits for the request of a client that has only connected: some take it for a failure when such a connection ends. */
+const UNASKED_MS = 1_000
 /** Requests of one socket that wait for their turn; nobody pipelines so many in earnest. */
 const MAX_PIPELINED = 100
+
+const STOPPING = new OciError(503, 'UNAVAILABLE', 'the server is stopping', { 'retry-after': '1' })
 
 /** What the log line of a request says that its response does not show. */
 export type Note = { cache?: string }
@@ -30,8 +37,8 @@ type Turn = {
   open: number
 }
 
-/** Of an open connection: the request that is being answered, and those that wait for it. */
-type Connection = { current: Turn | undefined; readonly waiting: Turn[] }
+/** Of an open connection: the request that is being answered, those that wait for it, and whether there ever was one. */
+type Connection = { current: Turn | undefined; readonly waiting: Turn[]; asked: boolean }
 
 export class Listener {
   readonly #deps: ListenerDeps
@@ -50,19 +57,56 @@ export class Listener {
       this.#take(req, res)
     })
     this.#http.onConnection((socket) => {
-      this.#connections.set(socket, { current: undefined, waiting: [] })
+      this.#connections.set(socket, { current: undefined, waiting: [], asked: false })
       socket.once('close', () => this.#connections.delete(socket))
     })
   }
 
   /** @returns the port it listens on. @throws the system's error */
-  start(host: string, port: number): Promise<number> {
+  async start(host: string, port: number): Promise<number> {
+    return (await this.#listen({ host, port }))?.port ?? port
+  }
+
+  /**
+   * Accepts from a socket that somebody else has opened, and keeps open when this one stops.
+   * @param fd its descriptor
+   * @returns its address; undefined for a Unix socket, whose path nobody says
+   * @throws the system's error
+   */
+  adopt(fd: number): Promise<AddressInfo | undefined> {
+    return this.#listen({ fd })
+  }
+
+  /**
+   * Accepts no more, and resolves when every answer has ended, or after `graceMs`, when the rest is cut, and who has no answer yet is told to come again.
+   * From now on each answer says that it is the last one of its connection.
+   */
+  async stop(graceMs: number): Promise<void> {
+    const { clock } = this.#deps
+    const done = new AbortController()
+    const grace = clock.sleep(graceMs, done.signal)
+    const unasked = clock.sleep(Math.min(graceMs, UNASKED_MS), done.signal)
+    this.#stopping = true
+    for (const connection of this.#connections.values()) announceEnd(connection)
+    await new Promise((resolve) => setImmediate(resolve)) // whoever has asked by now is answered
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#http.endHandshakes()
+    this.#endIdle(({ asked }) => asked)
+    void unasked.then(() => this.#endIdle(() => true))
+    if (await Promise.race([closed, grace])) await this.#refuseRest()
+    done.abort(OVER)
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  #listen(options: ListenOptions | { readonly fd: number }): Promise<AddressInfo | undefined> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen({ host, port }, () => {
+      this.#server.listen(options, () => {
         this.#server.off('error', reject)
         this.#server.on('error', (error) => this.#deps.log.error('listener failed', { error }))
-        resolve((this.#server.address() as AddressInfo).port)
+        const address = this.#server.address()
+        resolve(typeof address === 'object' && address !== null ? address : undefined)
       })
     })
   }
@@ -72,17 +116,15 @@ export class Listener {
     this.#http.renew(material)
   }
 
-  /** Stops listening and resolves when every answer has ended, or after `graceMs`, when the rest is cut. */
-  async stop(graceMs: number): Promise<void> {
-    this.#stopping = true
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#http.endHandshakes()
-    for (const [socket, { current }] of this.#connections) if (current === undefined) socket.destroy()
-    const done = new AbortController()
-    await Promise.race([closed, this.#deps.clock.sleep(graceMs, done.signal)])
-    done.abort()
-    this.#server.closeAllConnections()
-    await closed
+  async #refuseRest(): Promise<void> {
+    for (const { current } of this.#connections.values()) {
+      if (current?.res.headersSent === false) writeError(current.res, STOPPING, ['cache-control', 'no-store'])
+    }
+    await new Promise((resolve) => setImmediate(resolve)) // by then the system has what was written
+  }
+
+  #endIdle(which: (connection: Connection) => boolean): void {
+    for (const [socket, connection] of this.#connections) if (connection.current === undefined && which(connection)) socket.destroy()
   }
 
   /** Answers of one socket go out in the order of its requests anyway; handling them one by one keeps a pipelining client from holding many. */
@@ -93,7 +135,9 @@ export class Listener {
       this.#log(turn)
       if (connection !== undefined) this.#part(connection, turn)
     })
+    if (this.#stopping) res.shouldKeepAlive = false
     if (connection === undefined) return
+    connection.asked = true
     if (connection.current === undefined) this.#begin(connection, turn)
     else if (connection.waiting.push(turn) >= MAX_PIPELINED) req.socket.destroy()
   }
@@ -128,4 +172,10 @@ export class Listener {
       ...(res.writableFinished ? {} : { ended: 'short' }),
     })
   }
+}
+
+/** The last answer that is still to come says so, unless its headers have left. */
+function announceEnd({ current, waiting }: Connection): void {
+  const last = waiting.at(-1) ?? current
+  if (last?.res.headersSent === false) last.res.shouldKeepAlive = false
 }

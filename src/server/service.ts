@@ -40,8 +40,12 @@ import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
 import { configuredNames } from './which-registry.ts'
 
 export type Service = {
-  /** Where it listens. */
+  /** Where it listens; 0 for a Unix socket. */
   readonly port: number
+  /** The socket that it was given, for people. */
+  readonly socket?: string | undefined
+  /** The longest that a stop lets answers go on. */
+  readonly drainMs: number
   /** Resolves when somebody has asked the admin API to stop it. */
   readonly stopRequested: Promise<void>
   /** Goes by another configuration from now on, as far as that is possible without a restart. Resolves when all parts do. */
@@ -55,6 +59,8 @@ export type ServiceDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly version: string
+  /** The descriptor of a socket that listens, and goes on to when this service ends: in place of `host` and `port`. */
+  readonly socket?: number | undefined
   /** For tests: what removes and loads images for the admin API in place of what does. */
   readonly pruner?: Prunes | undefined
   readonly loads?: ImageLoads | undefined
@@ -62,7 +68,11 @@ export type ServiceDeps = {
   readonly storage?: Partial<Pick<StorePartsOptions, 'files' | 'budgets'>>
 }
 
-const DRAIN_MS = 10_000
+const DRAIN_MS = 30_000
+/** Clients wait for the next process in the queue of a socket that is kept open: none of them for longer than it takes to give up, which some do after 20 s. */
+const DRAIN_KEPT_SOCKET_MS = 15_000
+/** Of what is answered beside pulls on other ports. */
+const SIDE_DRAIN_MS = 2_000
 
 /** @throws Error that says in one line what cannot be used, or the system's error for an address that cannot be listened on */
 export function startService(deps: ServiceDeps): Promise<Service> {
@@ -87,7 +97,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const live = new LiveConfig(config)
   const settings = live.view
   const { imagePath, minFree } = config
-  const at: Place = { host: config.host, port: config.port, adminPort: undefined, adminScheme: adminSchemeOf(config) }
+  const at: Place = { host: config.host, port: config.port, socket: undefined, adminPort: undefined, adminScheme: adminSchemeOf(config) }
   const tls = config.serverTls && new ServerTls({ settings: config.serverTls, env: process.env, clock, log })
   const tlsSettings = tls && { material: await tls.read(), clientAuth: tls.clientAuth }
   const self: LockHolder = {
@@ -110,6 +120,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const prune = { note: pruneNote(path, log, files) }
   const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets: defaultBudgets(settings), clock, log })
   const names = new ConfiguredNames(settings)
+  const drainMs = config.drainTimeoutMs ?? (deps.socket === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
   const api = new PullApi({ cache, names, settings, isSelf, viaName, buffers: new BufferPool(), log })
@@ -123,7 +134,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const sideListeners = new SideListeners(sides, config.port, clock, log)
   await hold.begin()
   try {
-    at.port = await listener.start(config.host, config.port)
+    Object.assign(at, await listen(listener, deps))
     await sideListeners.start(config.host)
   } catch (error) {
     await sideListeners.stop(0)
@@ -131,15 +142,17 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
     await hold.release()
     throw error
   }
-  at.adminPort = config.admin.port || at.port
+  at.adminPort = config.admin.port || at.port || undefined
   tls?.watch((material) => listener.renewTls(material))
   const loading = cache.start()
-  log.info('server is running', { port: at.port })
+  log.info('server is running', at.socket === undefined ? { port: at.port } : { socket: at.socket })
   hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
   space.start()
   preload.start()
   return {
     port: at.port,
+    socket: at.socket,
+    drainMs,
     stopRequested: end.made,
     async reload(next) {
       const changed = live.replace(next)
@@ -149,8 +162,8 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
       await Promise.all([cache.reconfigure(changed), preload.renew()]) // the lists may have changed, too
     },
     async stop() {
-      await Promise.all([listener.stop(DRAIN_MS), tls?.stop(), preload.stop(), queue.stop(), hold.giveUp()])
-      await sideListeners.stop(DRAIN_MS)
+      await Promise.all([listener.stop(drainMs), tls?.stop(), cache.prefetch?.stop(), preload.stop(), queue.stop(), hold.giveUp()])
+      await sideListeners.stop(SIDE_DRAIN_MS)
       await loading
       await cache.stop()
       await upstreams.close()
@@ -161,11 +174,29 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
 }
 
 /** Where the service listens; the ports are known for sure when it does. */
-type Place = { readonly host: string; port: number; adminPort: number | undefined; readonly adminScheme: 'http' | 'https' }
+type Place = {
+  host: string
+  port: number
+  socket: string | undefined
+  adminPort: number | undefined
+  readonly adminScheme: 'http' | 'https'
+}
 
 /** What is answered on the port of pulls speaks TLS with it; other ports speak plain HTTP. */
 function adminSchemeOf({ serverTls, admin, port }: Config): 'http' | 'https' {
   return serverTls !== undefined && (admin.port === 0 || admin.port === port) ? 'https' : 'http'
+}
+
+/** On the socket that it was given, or on one of its own. @throws the system's error */
+async function listen(
+  listener: Listener,
+  { config: { host, port, serverTls }, socket }: Pick<ServiceDeps, 'config' | 'socket'>,
+): Promise<Omit<Place, 'adminPort' | 'adminScheme'>> {
+  if (socket === undefined) return { host, port: await listener.start(host, port), socket }
+  const address = await listener.adopt(socket)
+  if (address === undefined) return { host, port: 0, socket: 'a Unix socket' }
+  const { address: ip, family, port: bound } = address
+  return { host: ip, port: bound, socket: `${serverTls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${ip}]` : ip}:${bound}` }
 }
 
 type SideParts = Pick<AdminParts, 'names' | 'loads' | 'stop'> & {

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs'
 
 /** What the store looks at of a file's metadata. */
-export type FileStats = Pick<fs.Stats, 'dev' | 'ino' | 'size' | 'mode' | 'mtimeMs' | 'isFile' | 'isDirectory'>
+export type FileStats = Pick<fs.Stats, 'dev' | 'ino' | 'size' | 'mode' | 'uid' | 'gid' | 'mtimeMs' | 'isFile' | 'isDirectory'>
 
 /** As in the system's manual: each fails with the system's error. A descriptor belongs to the file system that opened it. */
 export interface FileSystem {
@@ -17,6 +17,7 @@ export interface FileSystem {
   ftruncate(fd: number, sizeBytes: number): Promise<void>
   fstat(fd: number): Promise<FileStats>
   fchmod(fd: number, mode: number): Promise<void>
+  fchown(fd: number, uid: number, gid: number): Promise<void>
   close(fd: number): Promise<void>
   stat(path: string): Promise<FileStats>
   access(path: string, mode: number): Promise<void>
@@ -54,6 +55,7 @@ export const systemFiles: FileSystem = {
     new Promise((resolve, reject) => fs.ftruncate(fd, sizeBytes, (error) => (error ? reject(error) : resolve()))),
   fstat: (fd) => new Promise((resolve, reject) => fs.fstat(fd, (error, stats) => (error ? reject(error) : resolve(stats)))),
   fchmod: (fd, mode) => new Promise((resolve, reject) => fs.fchmod(fd, mode, (error) => (error ? reject(error) : resolve()))),
+  fchown: (fd, uid, gid) => new Promise((resolve, reject) => fs.fchown(fd, uid, gid, (error) => (error ? reject(error) : resolve()))),
   close: (fd) => new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve()))),
   stat: (path) => new Promise((resolve, reject) => fs.stat(path, (error, stats) => (error ? reject(error) : resolve(stats)))),
   access: (path, mode) => new Promise((resolve, reject) => fs.access(path, mode, (error) => (error ? reject(error) : resolve()))),

@@ -38,6 +38,7 @@ export function guardedFiles(files: FileSystem, { refusal, term }: WriteGuard): 
       isForReading(flags) ? files.open(path, flags, mode) : guarded('open', path, () => openToWrite(path, flags, mode)),
     writev: (fd, chunks, position) => guardedBy('writev', fd, () => files.writev(fd, chunks, position)),
     fchmod: (fd, mode) => guardedBy('fchmod', fd, () => files.fchmod(fd, mode)),
+    fchown: (fd, uid, gid) => guardedBy('fchown', fd, () => files.fchown(fd, uid, gid)),
     ftruncate: (fd, sizeBytes) => guardedBy('ftruncate', fd, () => files.ftruncate(fd, sizeBytes)),
     close: (fd) => {
       terms.delete(fd)

@@ -8,11 +8,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type BigIntStats, existsSync } from 'node:fs'
-import { link, lstat, open, readdir, rename, utimes } from 'node:fs/promises'
+import { lchown, link, lstat, open, readdir, rename, utimes } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../observe/clock.ts'
 import { errorCode, isMissing, removeFile } from './file.ts'
+import { heirOf } from './owned-files.ts'
 
 /** What a holder says of itself, for the message that whoever is locked out prints. */
 export type LockHolder = {
@@ -82,6 +83,7 @@ export class StoreLock {
     try {
       const server = await listen(paths.address(own), options.self)
       try {
+        await handOver(paths.name(own), directory)
         const identity = await makeIdentity(paths.name(own), options.clock)
         await waitForTurn(paths, { name: own, identity }, options)
         return new StoreLock(directory, identity, server)
@@ -249,6 +251,12 @@ async function identityAt(path: string): Promise<string | undefined> {
     if (isMissing(error)) return undefined
     throw error
   }
+}
+
+/** Whoever may not connect to a socket could not tell whether its process lives: what root leaves behind would lock the directory's owner out. */
+async function handOver(path: string, directory: string): Promise<void> {
+  const heir = await heirOf(directory)
+  if (heir !== undefined) await lchown(path, heir.uid, heir.gid).catch(() => {}) // where nothing can be given away, all is as ever
 }
 
 /** Inode numbers come again, and file times are as coarse as the kernel's ticks: a time of its own makes a socket unlike any that was there before. */

@@ -12,6 +12,7 @@ import { type FileSystem, systemFiles } from './file-system.ts'
 import { guardedFiles } from './guarded-files.ts'
 import { type HoldBudgets, StoreHold } from './hold.ts'
 import { type LockHolder, removeDeadSockets } from './lock.ts'
+import { ownedFiles } from './owned-files.ts'
 import { SpoolDirectory } from './spool.ts'
 
 export type StorePartsOptions = {
@@ -39,7 +40,7 @@ export type StoreParts = {
 
 /** Touches nothing yet: `hold` makes what is missing, or closes the store. */
 export function storeParts(options: StorePartsOptions): StoreParts {
-  const { minFree, self, clock, log, files: unguarded = systemFiles } = options
+  const { minFree, self, clock, log, files: unguarded = ownedFiles(systemFiles) } = options
   const path = resolve(options.imagePath)
   const { onRecovered = () => {}, budgets = {} } = options
   const disk = keptDisk(diskOf(path, unguarded), () => hold.look())

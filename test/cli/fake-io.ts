@@ -7,7 +7,7 @@ import { ManualClock } from '../support/clock.ts'
 export class FakeIo implements Io {
   readonly env: Record<string, string> = {}
   readonly platform = { os: 'linux', architecture: 'amd64' }
-  readonly process = { uid: 1000, gid: 100, pid: 42, commandLine: 'ociregistry serve' }
+  readonly process = { uid: 1000, gid: 100, pid: 42, commandLine: 'ociregistry serve', program: '/opt/ociregistry.cjs' }
   readonly clock = new ManualClock()
   /** Of the terminal; undefined: there is none. */
   columns: number | undefined
@@ -22,6 +22,8 @@ export class FakeIo implements Io {
   stops = 0
   /** What running services were given since. */
   readonly reloads: Config[] = []
+  /** Where services listen, if not on a port of their own. */
+  socket: string | undefined
   #handlers: (() => void)[] = []
   #reloadHandlers: (() => void)[] = []
 
@@ -30,7 +32,7 @@ export class FakeIo implements Io {
     this.started.push(deps)
     const port = deps.config.port === 0 ? 34567 : deps.config.port
     const reload = async (config: Config) => void this.reloads.push(config)
-    return { port, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
+    return { port, socket: this.socket, drainMs: 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
   }
   /** As the admin API does. */
   requestStop = (): void => {}

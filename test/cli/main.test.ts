@@ -23,7 +23,7 @@ test('The version goes to stdout, exit 0', async () => {
 
 test('A mistake goes to stderr, exit 1', async () => {
   const err =
-    'error: "srve": found an unknown command, want serve (the nearest) or another of serve, load, list, prune, verify, version, help\n'
+    'error: "srve": found an unknown command, want serve (the nearest) or another of serve, load, list, prune, verify, check, install, uninstall, version, help\n'
   assert.deepEqual(await run(['srve']), { code: 1, out: '', err })
 })
 

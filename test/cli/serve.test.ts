@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { pemPair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { eventually } from '../support/server.ts'
 import { FakeIo } from './fake-io.ts'
 
 /** Runs `serve` until it waits for a signal. */
@@ -334,4 +335,45 @@ test('At debug level a start that fails shows the stack in the log', async () =>
   io.startService = () => Promise.reject(new TypeError('a bug'))
   assert.equal(await run(['serve', '--log-level', 'debug'], io), 1)
   assert.match(io.err, /DEBUG could not start error="TypeError: a bug\\n.*\nerror: a bug\n$/)
+})
+
+test('A socket of the service manager is served from, and the banner says so', async () => {
+  const io = new FakeIo()
+  Object.assign(io.env, { LISTEN_PID: '42', LISTEN_FDS: '1' })
+  io.socket = 'http://127.0.0.1:8080'
+  await stopped(io)
+  assert.equal(io.started[0]?.socket, 3)
+  assert.ok(io.err.includes('\nListening on: http://127.0.0.1:8080 (opened by the service manager)\n'), io.err)
+})
+
+/** A `systemd-notify` that writes down what it is told, and to which socket. */
+async function fakeNotify(t: TestContext, io: FakeIo, script = 'echo "$NOTIFY_SOCKET" "$@" >> "$TOLD"'): Promise<() => Promise<string[]>> {
+  const directory = await temporaryDirectory(t)
+  const told = join(directory, 'told')
+  await writeFile(join(directory, 'systemd-notify'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  Object.assign(io.env, { PATH: directory, NOTIFY_SOCKET: '/run/notify', TOLD: told })
+  return async () => (await readFile(told, 'utf8').catch(() => '')).trim().split('\n')
+}
+
+test('The service manager is told when the server is ready and when it stops', async (t) => {
+  const io = new FakeIo()
+  const told = await fakeNotify(t, io)
+  const { code } = await running(io)
+  await eventually('it is told that the server is ready', async () => (await told()).length === 1 && (await told())[0] !== '')
+  await io.signal()
+  assert.equal(await code, 0)
+  await eventually('it is told that the server stops', async () => (await told()).length === 2)
+  assert.deepEqual(await told(), [
+    '/run/notify READY=1 STATUS=serving on port 8080',
+    '/run/notify STOPPING=1 STATUS=letting answers end EXTEND_TIMEOUT_USEC=45000000',
+  ])
+})
+
+test('A service manager that cannot be told is an error in the log, and the server goes on', async (t) => {
+  const io = new FakeIo()
+  await fakeNotify(t, io, 'exit 1')
+  const { code } = await running(io)
+  await eventually('the log says so', () => io.err.includes('ERROR cannot tell the service manager READY=1: Command failed'))
+  await io.signal()
+  assert.equal(await code, 0)
 })

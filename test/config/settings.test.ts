@@ -8,9 +8,9 @@ const rows = Object.entries<Setting<unknown>>(settings)
 
 test('The settings are those of the issue and of the seeds', () => {
   const keys =
-    'imagePath configFile logLevel logFile logFormat host port os arch pullTimeout alwaysPullLatest tagPolicy skipTags cacheManifests ' +
+    'imagePath configFile logLevel logFile logFormat host port drainTimeout os arch pullTimeout alwaysPullLatest tagPolicy skipTags cacheManifests ' +
     'privateRegistries negativeTtl airGapped prefetch allowUnconfigured defaultNs ' +
-    'registries credsFile dockerConfig platforms referrers preloadImages imageFile concurrency resolveRef minFree scrub maxSize highWatermark lowWatermark pins admin health metrics helloWorld pruneConfig listConfig serverTlsConfig'
+    'registries credsFile dockerConfig platforms referrers preloadImages imageFile concurrency resolveRef minFree scrub maxSize highWatermark lowWatermark pins admin health metrics helloWorld pruneConfig listConfig serverTlsConfig maxConnections maxRequestsPerClient allow deny'
   assert.equal(rows.map(([key]) => key).join(' '), keys)
 })
 

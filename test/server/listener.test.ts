@@ -148,14 +148,38 @@ test('idle connections are kept for longer than any client keeps them', async (t
   assert.equal(response.header('keep-alive'), 'timeout=130') // BuildKit: 120 s
 })
 
-test('stop closes idle connections at once, and the port', async (t) => {
+test('stop closes connections between two requests at once, and the port', async (t) => {
   const { listener, port, connect } = await listen(t, echo)
-  const [fresh, used] = [await connect(), await connect()]
+  const used = await connect()
   await used.ask({ target: '/' })
   await listener.stop(10_000) // the clock does not move
-  assert.equal(await fresh.ending(), 'fin')
   assert.equal(await used.ending(), 'fin')
   await assert.rejects(RawConnection.open(port), { code: 'ECONNREFUSED' })
+})
+
+test('stop answers a client that has only just connected, and ends one that never asks after a moment', async (t) => {
+  const { listener, clock, connect } = await listen(t, echo)
+  const [asks, idles] = [await connect(), await connect()]
+  await (await connect()).ask({ target: '/' }) // the server knows of the other two by now
+  const stop = listener.stop(10_000)
+  const response = await asks.ask({ target: '/late' })
+  assert.deepEqual([response.status, response.header('connection')], [200, 'close'])
+  assert.equal(await asks.ending(), 'fin')
+  await clock.advance(1_000)
+  await stop
+  assert.equal(await idles.ending(), 'fin')
+})
+
+test('each answer after a stop says that it is the last one of its connection', async (t) => {
+  const { gates, handle } = gated()
+  const { listener, connect } = await listen(t, handle)
+  const connection = await connect()
+  connection.send({ target: '/0' })
+  await eventually('it is handled', () => gates.size === 1)
+  const stop = listener.stop(10_000)
+  gates.get('/0')?.open()
+  assert.equal((await connection.response()).header('connection'), 'close')
+  await stop
 })
 
 test('stop lets answers end, and resolves with the last one', async (t) => {
@@ -193,7 +217,7 @@ test('stop answers the pipelined requests that have arrived', async (t) => {
   await stop
 })
 
-test('stop cuts what has not ended after the grace', async (t) => {
+test('stop tells who has no answer after the grace to come again', async (t) => {
   const { gates, handle } = gated()
   const { listener, clock, connect } = await listen(t, handle)
   const connection = await connect()
@@ -202,7 +226,21 @@ test('stop cuts what has not ended after the grace', async (t) => {
   const stop = listener.stop(10_000)
   await clock.advance(10_000)
   await stop
-  await connection.ending()
+  const response = await connection.response()
+  assert.deepEqual([response.status, response.header('retry-after'), response.header('connection')], [503, '1', 'close'])
+  assert.equal(await connection.ending(), 'fin')
+})
+
+test('stop cuts what has not ended after the grace, with FIN and not RST', async (t) => {
+  const { listener, clock, connect } = await listen(t, (_, res) => void res.writeHead(200, { 'content-length': 1000 }).write('x'))
+  const connection = await connect()
+  connection.send({ target: '/0' })
+  await connection.head()
+  const stop = listener.stop(10_000)
+  await clock.advance(10_000)
+  await stop
+  assert.equal((await connection.take(1000)).toString(), 'x')
+  assert.equal(await connection.ending(), 'fin')
 })
 
 test('start says why it cannot listen', async (t) => {

@@ -180,6 +180,11 @@ export class PageCache implements FileSystem {
     file.now = { bytes: file.now.bytes, mode: 0o100000 | mode }
   }
 
+  /** All of it belongs to root. */
+  async fchown(): Promise<void> {
+    await this.#call(true)
+  }
+
   async close(fd: number): Promise<void> {
     await this.#call(false)
     this.closeSync(fd)
@@ -345,6 +350,8 @@ function statsOf(node: Node): FileStats {
     ino: node.ino,
     size: isFile ? node.now.bytes.byteLength : 0,
     mode: isFile ? node.now.mode : 0o40755,
+    uid: 0,
+    gid: 0,
     mtimeMs: isFile ? node.mtimeMs : 0,
     isFile: () => isFile,
     isDirectory: () => !isFile,

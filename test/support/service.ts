@@ -14,6 +14,7 @@ export const CONFIG: Config = {
   logFormat: 'text',
   host: '127.0.0.1',
   port: 0,
+  drainTimeoutMs: undefined,
   os: 'linux',
   arch: 'amd64',
   pullTimeoutMs: 5_000,
