@@ -18,7 +18,7 @@ export type Shape = {
   readonly indexed: boolean
 }
 
-const fiveLayers: Shape = { sharedLayers: 3, ownLayers: 2, indexed: false }
+export const fiveLayers: Shape = { sharedLayers: 3, ownLayers: 2, indexed: false }
 const layerBytes = 512
 const imagesOfOneBase = 10
 const tagsOfOneRepository = 10

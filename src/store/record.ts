@@ -82,8 +82,9 @@ function decodeWithoutCopy(name: string, text: string, fileTime: () => number): 
   const rest = text.lastIndexOf(',"created":"')
   if (start < BYTES.length || rest < end) return undefined
   try {
-    const [before, behind] = [JSON.parse(`${text.slice(0, start)}"}`), JSON.parse(`{${text.slice(rest + 1)}`)]
-    return recordOf(name, { ...before, ...behind, bytes: text.slice(start, end) }, fileTime)
+    const json = JSON.parse(`${text.slice(0, start)}"${text.slice(rest)}`)
+    json.bytes = text.slice(start, end)
+    return recordOf(name, json, fileTime)
   } catch {
     return undefined
   }
