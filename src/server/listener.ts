@@ -132,8 +132,9 @@ export class Listener {
     const connection = this.#connections.get(req.socket)
     const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: this.#deps.clock.monotonic(), open: 2 }
     res.on('close', () => {
+      if (connection?.current !== turn) return // newer Nodes close those as well that never had their turn
       this.#log(turn)
-      if (connection !== undefined) this.#part(connection, turn)
+      this.#part(connection, turn)
     })
     if (this.#stopping) res.shouldKeepAlive = false
     if (connection === undefined) return
