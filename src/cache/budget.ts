@@ -11,13 +11,16 @@ import type { Log } from '../observe/log.ts'
 import { sizeText } from '../store/size-text.ts'
 import type { Reservation, Space, StorageTrouble } from '../store/space.ts'
 
+/** How many bytes came free, and are stored now. */
+export type Evicted = { readonly freedBytes: number; readonly storedBytes: number }
+
 export type BudgetDeps = {
   /** Of the disk. */
   readonly space: Space
   /** Read each time; after a change, `reconfigure` is called. */
   readonly settings: Pick<Config, 'budget'>
-  /** Removes what may go until no more than so many bytes are stored. @returns how many are */
-  readonly evict: (maxBytes: number) => Promise<number>
+  /** Removes what may go until no more than so many bytes are stored. */
+  readonly evict: (maxBytes: number) => Promise<Evicted>
   /** What is stored now, with what earlier downloads left in the spool. */
   readonly count: () => Promise<number>
   readonly clock: Pick<Clock, 'monotonic' | 'sleep'>
@@ -25,9 +28,9 @@ export type BudgetDeps = {
 }
 
 /** What is no larger does not wait for others to go, since these may wait for it: manifests, above all. */
-const SMALL_BYTES = 1024 * 1024
+const SMALL_BYTES = 256 * 1024
 /** By so much the small ones may go beyond the budget until others are gone. */
-const SLACK_BYTES = 16 * SMALL_BYTES
+const SLACK_BYTES = 1024 * 1024
 /** Where nothing more could be removed, this long passes before it is tried again. */
 const FUTILE_MS = 10_000
 /** That there is no room is said once in this time. */
@@ -45,7 +48,7 @@ export class Budget implements Space {
   /** What was stored while it is being counted: it may not have been seen. */
   #storedMeanwhile = 0
   #counting: Promise<void> | undefined
-  #evicting: Promise<void> | undefined
+  #evicting: Promise<boolean> | undefined
   #futileUntilMs = Number.NEGATIVE_INFINITY
   #toldMs = Number.NEGATIVE_INFINITY
   readonly #stopping = new AbortController()
@@ -113,10 +116,11 @@ export class Budget implements Space {
       return this.#take(bytes, maxBytes + SLACK_BYTES)
     }
     await this.#counting
-    if (bytes > maxBytes) return this.#refuse(bytes)
-    if (this.#take(bytes, maxBytes)) return true
-    await this.#evictTo(maxBytes - this.#promisedBytes - bytes)
-    return this.#take(bytes, maxBytes) || this.#refuse(bytes)
+    while (!this.#take(bytes, maxBytes)) {
+      // what running downloads were promised stays, whoever goes
+      if (this.#promisedBytes + bytes > maxBytes || !(await this.#makeRoom(bytes))) return this.#refuse(bytes)
+    }
+    return true
   }
 
   get #limits(): { readonly maxBytes: number; readonly highBytes: number; readonly lowBytes: number } {
@@ -131,26 +135,35 @@ export class Budget implements Space {
     return true
   }
 
+  /**
+   * Has images go for so many bytes, or waits for those that go for others.
+   * @returns whether something went: then it is worth looking again
+   */
+  #makeRoom(bytes: number): Promise<boolean> {
+    return this.#evictTo(this.#limits.maxBytes - this.#promisedBytes - bytes)
+  }
+
   /** Down to the low watermark, or further where somebody needs the room. */
-  async #evictTo(neededBytes: number): Promise<void> {
-    const { clock } = this.#deps
-    await this.#evicting
-    if (this.#storedBytes <= neededBytes || clock.monotonic() < this.#futileUntilMs) return
+  #evictTo(neededBytes: number): Promise<boolean> {
+    if (this.#evicting === undefined && this.#deps.clock.monotonic() < this.#futileUntilMs) return Promise.resolve(false)
     this.#evicting ??= this.#evict(Math.min(this.#limits.lowBytes, neededBytes)).finally(() => {
       this.#evicting = undefined
     })
-    await this.#evicting
+    return this.#evicting
   }
 
-  async #evict(maxBytes: number): Promise<void> {
+  async #evict(maxBytes: number): Promise<boolean> {
     const { evict, clock, log } = this.#deps
-    const before = this.#storedBytes
+    let freedBytes = 0
     try {
-      await this.#learn(evict(Math.max(0, maxBytes)))
+      const eviction = evict(Math.max(0, maxBytes))
+      await this.#learn(eviction.then(({ storedBytes }) => storedBytes))
+      freedBytes = (await eviction).freedBytes
     } catch (error) {
       log.error('could not make room in the store', { error })
     }
-    if (this.#storedBytes >= before) this.#futileUntilMs = clock.monotonic() + FUTILE_MS
+    if (freedBytes === 0) this.#futileUntilMs = clock.monotonic() + FUTILE_MS
+    return freedBytes > 0
   }
 
   #evictAboveHigh(): void {

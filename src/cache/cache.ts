@@ -317,13 +317,14 @@ export class Cache {
         await spools.removeStale(LEFT_MS)
         const leftBytes = await spools.leftBytes()
         const { references, manifests, blobs, freedBytes, keptBytes } = await this.pruner.prune({ maxBytes: Math.max(0, most - leftBytes) })
-        log.info('made room in the store', {
-          references: references.length,
-          manifests: manifests.length,
-          blobs: blobs.length,
-          bytes: freedBytes,
-        })
-        return keptBytes + leftBytes
+        if (references.length + manifests.length + blobs.length > 0)
+          log.info('made room in the store', {
+            references: references.length,
+            manifests: manifests.length,
+            blobs: blobs.length,
+            bytes: freedBytes,
+          })
+        return { freedBytes, storedBytes: keptBytes + leftBytes }
       },
       clock,
       log,

@@ -21,7 +21,10 @@ export async function loadCatalog(catalog: Catalog, store: Store, clock: Clock, 
   for await (const ref of store.listRefs()) {
     const isThere = catalog.manifest(ref.digest) !== undefined
     if (isThere) learn(catalog, ref)
-    else log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
+    else {
+      catalog.noteLost(ref)
+      log.warn('reference points at a manifest that is not in the store', { reference: ref.reference, digest: ref.digest })
+    }
     if (isThere || !isYounger(named.get(ref.reference), ref)) named.delete(ref.reference)
   }
   for (const ref of named.values()) learn(catalog, ref)

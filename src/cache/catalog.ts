@@ -53,6 +53,7 @@ export class Catalog {
   readonly #refsOf = new MultiMap<Digest, RefEntry>()
   /** What manifests say of a blob's size, and how many say so; normally all say the same. */
   readonly #claims = new MultiMap<Digest, BlobClaim>()
+  readonly #lost = new Map<string, Pick<RefRecord, 'reference' | 'digest'>>()
   readonly #referrers = new MultiMap<Digest, ManifestEntry>()
   /** The indexes that list a manifest, cached or not. */
   readonly #listedBy = new MultiMap<Digest, ManifestEntry>()
@@ -61,6 +62,16 @@ export class Catalog {
 
   get manifestCount(): number {
     return this.#manifests.size
+  }
+
+  /** References that the store has, and whose manifests it has not: what these need is not known. */
+  get lostReferences(): readonly string[] {
+    return [...this.#lost.values()].filter(({ digest }) => !this.#manifests.has(digest)).map(({ reference }) => reference)
+  }
+
+  /** A reference points at a manifest that is not there. */
+  noteLost(ref: Pick<RefRecord, 'reference' | 'digest'>): void {
+    this.#lost.set(ref.reference, ref)
   }
 
   get referenceCount(): number {
@@ -131,6 +142,7 @@ export class Catalog {
    * @returns whether the reference now says so
    */
   setRef(ref: RefRecord, began: number): boolean {
+    this.#lost.delete(ref.reference)
     const known = this.#refs.get(ref.reference)
     if (known !== undefined && known.began > began) return known.digest === ref.digest
     if (known !== undefined) this.#refsOf.remove(known.digest, known)

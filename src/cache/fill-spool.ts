@@ -194,7 +194,8 @@ export class FillSpool {
       this.#roomBytes = sizeBytes
       return
     }
-    this.#roomBytes = sizeBytes ?? FIRST_BYTES
+    // a manifest's claim takes no room from others: that is asked for when a registry sends so much
+    this.#roomBytes = Math.min(sizeBytes ?? FIRST_BYTES, FIRST_BYTES)
     this.#room = await space.reserve(this.#roomBytes)
     if (this.#room === undefined) return this.#goOnInWindow(0)
     await before
@@ -202,6 +203,7 @@ export class FillSpool {
       const file = await spools.open(this.#digest, this.#about)
       this.#base = file
       this.#leftNote = file.leftNote
+      if (file.leftBytes > this.#roomBytes && !(await this.#grow(file.leftBytes))) return this.#goOnInWindow(0)
       this.#room.written(file.leftBytes)
     } catch (error) {
       this.#cannotStore(error)

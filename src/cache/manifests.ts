@@ -105,9 +105,10 @@ export class Manifests {
     if (cached === undefined) return this.#miss(reference, demand, wantBytes)
     const { publisher, presence, inUse, log } = this.#deps
     const answer = await this.#answer(reference, cached, demand, this.#question(reference, name, demand, check))
-    publisher.touch(cached.digest)
-    inUse.touch(cached.digest)
-    presence.lookFor(cached.digest)
+    const { digest } = answer.entry
+    publisher.touch(digest)
+    inUse.touch(digest)
+    presence.lookFor(digest)
     if (answer.status.hit) log.info('serving from cache', { reference: name })
     if (!wantBytes) return { ...answer, bytes: undefined }
     const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))

@@ -23,6 +23,8 @@ export type PruneReport = {
   readonly blobs: readonly PrunedBlob[]
   /** What the rules picked, and stays all the same. */
   readonly stays: readonly Stay[]
+  /** Why no orphan goes, where nobody can tell what is one. */
+  readonly unsure?: string | undefined
   /** What came free of the disk, and about what the store takes now. */
   readonly freedBytes: number
   readonly keptBytes: number
@@ -76,6 +78,7 @@ export function reportOf(plan: PrunePlan, dryRun: boolean, failures: PruneReport
     })),
     blobs: plan.blobs.map(({ digest, sizeBytes, isOrphan }) => ({ digest, sizeBytes, orphan: isOrphan })),
     stays: plan.stays,
+    unsure: plan.unsure,
     freedBytes: plan.freedBytes,
     keptBytes: plan.keptBytes,
     failures,

@@ -3,7 +3,8 @@
  *
  *   1. the plan is made and the catalog forgets what goes, in one turn: from then on clients are told of it no more
  *   2. records that stay, but name a reference that goes, name another one: after a restart a record's own name would bring the reference back
- *   3. the files of references go, then those of records; that is made durable
+ *   3. the files of references go, then those of records; but first those of records that name a reference which has moved on: without its file a crash
+ *      would bring the tag back as what it was before. That is made durable
  *   4. blobs go, each only if nothing needs or uses it at that moment
  *
  * What a crash leaves behind is an orphan, and goes with the next prune.
@@ -18,7 +19,7 @@ import type { Catalog } from './catalog.ts'
 import { PruneRefused, type PruneReport, type PruneSummary, type Prunes, reportOf } from './prune-report.ts'
 import type { Publisher } from './publisher.ts'
 import { type Guards, type PrunePlan, type PruneRules, planPrune, refusalFor } from './retention.ts'
-import { listedBlobs } from './survey.ts'
+import { listedBlobs, whyUnsure } from './survey.ts'
 
 export type PrunerDeps = {
   readonly catalog: Catalog
@@ -88,7 +89,7 @@ export class Pruner implements Prunes {
     this.#refuseClockBehind(rules)
     const blobs = await listedBlobs(store)
     const keep = (reference: string) => isPinned(reference) || rules.keep?.(reference) === true
-    return planPrune({ catalog, blobs }, { ...rules, keep }, clock.now(), guards())
+    return planPrune({ catalog, blobs, unsure: whyUnsure(store, catalog) }, { ...rules, keep }, clock.now(), guards())
   }
 
   /** What another process holds is that one's to prune. */
@@ -113,12 +114,13 @@ export class Pruner implements Prunes {
   async #remove({ references, manifests, blobs }: PrunePlan, failures: Failure[]): Promise<void> {
     const { publisher, store } = this.#deps
     const held = await this.#renameRecords(new Set(references.map(({ reference }) => reference)), failures)
+    const [stale, rest] = staleFirst(manifests, references)
+    await this.#each(stale, failures, (digest) => publisher.removeRecord(digest))
     const removable = references.map(({ reference }) => reference).filter((reference) => !held.has(reference))
     await this.#each(removable, failures, async (reference) => {
       if (!(await publisher.removeRef(reference))) throw new Error('its file cannot be removed')
     })
-    const digests = manifests.map(({ entry }) => entry.digest)
-    await this.#each(digests, failures, (digest) => publisher.removeRecord(digest))
+    await this.#each(rest, failures, (digest) => publisher.removeRecord(digest))
     await store.syncDeletions()
     const gone = blobs.map(({ digest }) => digest)
     await this.#each(gone, failures, (digest) => this.#removeBlob(digest))
@@ -157,6 +159,18 @@ export class Pruner implements Prunes {
     }
     await Promise.all(all.map((what) => this.#works.run(() => workOn(what))))
   }
+}
+
+/** Digests: of what a tag that goes has moved away from, and of the rest. */
+function staleFirst(
+  manifests: PrunePlan['manifests'],
+  references: PrunePlan['references'],
+): readonly [stale: readonly Digest[], rest: readonly Digest[]] {
+  const digestOf = new Map(references.map(({ reference, digest }) => [reference, digest]))
+  const isStale = ({ entry }: PrunePlan['manifests'][number]) => (digestOf.get(entry.namedBy) ?? entry.digest) !== entry.digest
+  const [stale, rest]: [Digest[], Digest[]] = [[], []]
+  for (const going of manifests) (isStale(going) ? stale : rest).push(going.entry.digest)
+  return [stale, rest]
 }
 
 function summaryOf({ references, manifests, blobs, freedBytes, keptBytes }: PrunePlan, endedMs: number): PruneSummary {

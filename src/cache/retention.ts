@@ -41,7 +41,12 @@ export type Guards = {
   readonly orphansSinceMs: number
 }
 
-export type StoreContent = { readonly catalog: Catalog; readonly blobs: ReadonlyMap<Digest, ListedBlob> }
+export type StoreContent = {
+  readonly catalog: Catalog
+  readonly blobs: ReadonlyMap<Digest, ListedBlob>
+  /** Why nobody can tell what is an orphan: what may need it cannot be read. No orphan goes then. */
+  readonly unsure?: string | undefined
+}
 
 /** Why a reference that the rules picked does not go, or not with its content. */
 export type Stay = {
@@ -60,6 +65,8 @@ export type PrunePlan = {
   readonly manifests: readonly GoingManifest[]
   readonly blobs: readonly GoingBlob[]
   readonly stays: readonly Stay[]
+  /** Why no orphan goes. */
+  readonly unsure: string | undefined
   /** Bytes on the disk that come free, and that remain. */
   readonly freedBytes: number
   readonly keptBytes: number
@@ -71,14 +78,17 @@ const RECORD_BYTES_PER_BYTE = 2.5
 /** What was pulled so long after what it belongs to, was pulled for itself. */
 const ONE_PULL_MS = 10 * 60_000
 
-/** About what a manifest takes of the disk: its record, and the file of a reference. */
+/** What the file of a reference takes of the disk. */
+export const REF_BYTES = BLOCK_BYTES
+
+/** About what the record of a manifest takes of the disk. */
 export function recordBytes({ sizeBytes }: Pick<ManifestEntry, 'sizeBytes'>): number {
-  return (Math.ceil((sizeBytes * RECORD_BYTES_PER_BYTE) / BLOCK_BYTES) + 1) * BLOCK_BYTES
+  return Math.ceil((sizeBytes * RECORD_BYTES_PER_BYTE) / BLOCK_BYTES) * BLOCK_BYTES
 }
 
 /** About what all of it takes of the disk. */
 export function storedBytes({ catalog, blobs }: StoreContent): number {
-  let bytes = 0
+  let bytes = catalog.referenceCount * REF_BYTES
   for (const entry of catalog.manifests()) bytes += recordBytes(entry)
   for (const { sizeBytes } of blobs.values()) bytes += sizeBytes
   return bytes
@@ -92,16 +102,21 @@ export function planPrune(content: StoreContent, rules: PruneRules, nowMs: numbe
 /** Why ages cannot be told; undefined where they can, or need not be. A machine that does not know the time takes everything for too old, or nothing. */
 export function refusalFor(content: Pick<StoreContent, 'catalog'>, { olderThan }: PruneRules, nowMs: number): string | undefined {
   const newest = newestMoment(content)
-  if (olderThan === undefined || nowMs >= newest) return undefined
-  const [now, recorded] = [nowMs, newest].map((ms) => new Date(ms).toISOString())
-  return `cannot tell ages: the clock says ${now}, but the store has seen ${recorded}; set the clock first`
+  if (olderThan === undefined || nowMs >= newest.ms) return undefined
+  const [now, recorded] = [nowMs, newest.ms].map((ms) => new Date(ms).toISOString())
+  return `cannot tell ages: the clock says ${now}, but the store has seen ${recorded} (${newest.reference}); set the clock, or remove that by --pattern`
 }
 
-/** The latest moment that anything in the store was recorded at, in ms since 1970: a clock that is behind it cannot tell ages. */
-export function newestMoment({ catalog }: Pick<StoreContent, 'catalog'>): number {
-  let newest = 0
-  for (const { createdMs, pulledMs, checkedMs } of catalog.refs()) newest = Math.max(newest, createdMs, pulledMs, checkedMs)
-  for (const { createdMs } of catalog.manifests()) newest = Math.max(newest, createdMs)
+/**
+ * The latest moment that any reference was recorded at, in ms since 1970: a clock that is behind it cannot tell ages. The times of records do not count:
+ * older programs write them without a zone, and stores are carried from one to another.
+ */
+export function newestMoment({ catalog }: Pick<StoreContent, 'catalog'>): { readonly ms: number; readonly reference: string } {
+  let newest = { ms: 0, reference: '' }
+  for (const { reference, createdMs, pulledMs, checkedMs } of catalog.refs()) {
+    const ms = Math.max(createdMs, pulledMs, checkedMs)
+    if (ms > newest.ms) newest = { ms, reference }
+  }
   return newest
 }
 
@@ -159,12 +174,15 @@ class Belongings {
     for (const ref of catalog.refs()) {
       const subject = signedBy(ref.reference)
       if (subject === undefined || subject === ref.digest || !this.#isNamed(subject)) continue
+      if (!this.#isOf(repositoryOf(ref.reference), subject)) continue
       this.#signatures.set(subject, [...(this.#signatures.get(subject) ?? []), ref])
     }
   }
 
+  /** Of the repositories that have the manifest itself: whoever else claims to sign it keeps nothing by that. */
   *broughtBy(digest: Digest): Generator<Digest> {
-    for (const referrer of this.catalog.referrersOf(digest)) yield referrer.digest
+    for (const { digest: referrer, registry, repository } of this.catalog.referrersOf(digest))
+      if (this.#isOf(`${registry}/${repository}`, digest)) yield referrer
     for (const tag of this.#signatures.get(digest) ?? []) yield tag.digest
   }
 
@@ -176,7 +194,20 @@ class Belongings {
     const repository = repositoryOf(reference)
     const owners = this.catalog.indexesOf(digest).filter((index) => this.#isNamedIn(repository, index))
     const signed = this.catalog.manifest(digest)?.subject
-    return [...owners.map((index) => index.digest), ...(signed !== undefined && this.#isNamed(signed) ? [signed] : [])]
+    const isSignature =
+      signed !== undefined && this.#isNamed(signed) && this.#isOf(repository, signed) && this.#isSuppliedBy(repository, digest)
+    return [...owners.map((index) => index.digest), ...(isSignature ? [signed] : [])]
+  }
+
+  /** Whether a manifest came from that repository, or a reference names it there. */
+  #isOf(repository: string, digest: Digest): boolean {
+    const entry = this.catalog.manifest(digest)
+    return entry !== undefined && (this.#isSuppliedBy(repository, digest) || this.#isNamedIn(repository, entry))
+  }
+
+  #isSuppliedBy(repository: string, digest: Digest): boolean {
+    const entry = this.catalog.manifest(digest)
+    return entry !== undefined && `${entry.registry}/${entry.repository}` === repository
   }
 
   /** Whether it is cached, and has a reference, or an index that lists it has one. */
@@ -195,7 +226,7 @@ class Belongings {
 type Candidate = {
   readonly ref: RefEntry
   /** What it belongs to; empty for a root. */
-  readonly owners: readonly Digest[]
+  owners: readonly Digest[]
   /** Its content's last pull, or that of an index that lists it, whichever was later. */
   readonly accessedMs: number
   /** Whether it was pulled by itself, long after what it belongs to. */
@@ -207,6 +238,7 @@ class Planner {
   readonly #rules: PruneRules
   /** What is older than this moment is old. */
   readonly #oldMs: number
+  readonly #nowMs: number
   readonly #guards: Guards | undefined
   readonly #belongings: Belongings
   /** In the order in which they are to go. */
@@ -222,6 +254,7 @@ class Planner {
     this.#content = content
     this.#rules = rules
     this.#oldMs = rules.olderThan === undefined ? Number.POSITIVE_INFINITY : nowMs - rules.olderThan.ageMs
+    this.#nowMs = nowMs
     this.#guards = guards
     this.#belongings = new Belongings(content.catalog)
     this.#candidates = this.#inOrder()
@@ -230,11 +263,23 @@ class Planner {
   plan(): PrunePlan {
     const needed = this.#newMarks()
     for (const { ref, owners } of this.#candidates) if (owners.length === 0) needed.mark(ref.digest)
+    for (const candidate of this.#candidates) if (!needed.manifests.has(candidate.ref.digest)) this.#makeRoot(candidate, needed)
     const kept = this.#newMarks()
     this.#keepWhatIsUnderWay(needed, kept)
+    if (this.#content.unsure !== undefined) this.#keepOrphans(needed, kept)
     if (this.#rules.maxBytes === undefined) this.#pick(kept)
     else this.#pickDownTo(this.#rules.maxBytes, kept)
     return this.#concluded(needed, kept)
+  }
+
+  /** What is owned by nothing that a root leads to, such as things that claim each other in a circle, is on its own. */
+  #makeRoot(candidate: Candidate, needed: Marks): void {
+    candidate.owners = []
+    needed.mark(candidate.ref.digest)
+  }
+
+  #keepOrphans(needed: Marks, kept: Marks): void {
+    for (const { digest } of this.#content.catalog.manifests()) if (!needed.manifests.has(digest)) kept.mark(digest)
   }
 
   #newMarks(): Marks {
@@ -309,7 +354,8 @@ class Planner {
     let going = free.length
     for (; going > 0; going--) {
       const takeBack = kept.mark((free[going - 1] as Candidate).ref.digest)
-      if (kept.bytes <= maxBytes) continue
+      const refBytes = (this.#candidates.length - going + 1) * REF_BYTES
+      if (kept.bytes + refBytes <= maxBytes) continue
       takeBack()
       break
     }
@@ -351,7 +397,8 @@ class Planner {
     if (this.#rules.keep?.(reference) === true) return 'kept'
     if (this.#guards === undefined) return undefined
     const { servedSinceMs, isInUse } = this.#guards
-    if (pulledMs >= servedSinceMs || isInUse(digest)) return 'served lately'
+    const isServedLately = pulledMs >= servedSinceMs && pulledMs <= this.#nowMs // what lies in the future was noted by a clock that was wrong
+    if (isServedLately || isInUse(digest)) return 'served lately'
     return this.#filled.has(digest) ? 'being downloaded' : undefined
   }
 
@@ -369,18 +416,22 @@ class Planner {
       .map((entry) => ({ entry, isOrphan: !needed.manifests.has(entry.digest) }))
     const goingBlobs = [...blobs.values()].filter((blob) => !kept.blobs.has(blob.digest) && this.#mayGo(blob, needed))
     const freedBytes =
-      manifests.reduce((sum, { entry }) => sum + recordBytes(entry), 0) + goingBlobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+      this.#going.size * REF_BYTES +
+      manifests.reduce((sum, { entry }) => sum + recordBytes(entry), 0) +
+      goingBlobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     return {
       references: this.#candidates.map(({ ref }) => ref).filter((ref) => this.#going.has(ref)),
       manifests: manifests.sort((a, b) => Number(b.entry.kind === 'index') - Number(a.entry.kind === 'index')),
       blobs: goingBlobs.map(({ digest, sizeBytes }) => ({ digest, sizeBytes, isOrphan: !needed.blobs.has(digest) })),
       stays: [...this.#stays, ...this.#stillNeeded(kept)],
+      unsure: this.#content.unsure,
       freedBytes,
       keptBytes: storedBytes(this.#content) - freedBytes,
     }
   }
 
   #mayGo({ digest, writtenMs }: ListedBlob, needed: Marks): boolean {
+    if (this.#content.unsure !== undefined && !needed.blobs.has(digest)) return false
     if (this.#guards === undefined) return true
     const { isInUse, filled, orphansSinceMs } = this.#guards
     return !isInUse(digest) && !filled.has(digest) && (needed.blobs.has(digest) || writtenMs < orphansSinceMs)

@@ -8,6 +8,8 @@ import { loadCatalog } from './catalog-load.ts'
 
 export type Survey = {
   readonly catalog: Catalog
+  /** See `whyUnsure`. */
+  readonly unsure: string | undefined
   /** What lies there, needed or not. */
   readonly blobs: ReadonlyMap<Digest, ListedBlob>
 }
@@ -16,7 +18,7 @@ export type Survey = {
 export async function surveyStore(store: Store, clock: Clock, log: Log): Promise<Survey> {
   const catalog = new Catalog()
   await loadCatalog(catalog, store, clock, log)
-  return { catalog, blobs: await listedBlobs(store) }
+  return { catalog, blobs: await listedBlobs(store), unsure: whyUnsure(store, catalog) }
 }
 
 /** What a store holds, in a fraction of the time: of blobs only which are there. */
@@ -36,6 +38,14 @@ export async function overlookStore(store: Store, clock: Clock, log: Log): Promi
   let unneededBlobs = 0
   for (const digest of digests) if (!missing.delete(digest)) unneededBlobs++
   return { catalog, hasBlob: (digest) => !missing.has(digest), unneededBlobs }
+}
+
+/** Why nobody can tell what is needed: what may need it could not be read. Undefined where all could. */
+export function whyUnsure({ leftOut }: Pick<Store, 'leftOut'>, { lostReferences }: Catalog): string | undefined {
+  const [lost] = lostReferences
+  const advice = 'ociregistry verify says more, and with --repair mends it'
+  if (leftOut > 0) return `${leftOut} record(s) or reference(s) could not be read: ${advice}`
+  return lost === undefined ? undefined : `the manifest of ${lost} is not there: ${advice}`
 }
 
 /** All that lie in a store. */

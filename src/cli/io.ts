@@ -21,7 +21,7 @@ export type Io = {
   terminalColumns(): number | undefined
   /** Whether a person reads it, and no program. */
   readonly stdoutIsTerminal: boolean
-  /** Whether somebody sits at a terminal. */
+  /** Whether somebody sits at a terminal, wherever the output goes. */
   readonly canAsk: boolean
   /** What they answer in one line; nothing where they are gone. */
   ask(question: string): Promise<string>
@@ -52,7 +52,7 @@ export function processIo(): Io {
     clock: systemClock,
     terminalColumns: () => (process.stderr.isTTY === true && process.env.TERM !== 'dumb' ? process.stderr.columns : undefined),
     stdoutIsTerminal: process.stdout.isTTY === true,
-    canAsk: process.stdin.isTTY === true && process.stdout.isTTY === true,
+    canAsk: process.stdin.isTTY === true,
     ask,
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
@@ -66,7 +66,7 @@ export function processIo(): Io {
 
 async function ask(question: string): Promise<string> {
   const { createInterface } = await import('node:readline/promises')
-  const lines = createInterface({ input: process.stdin, output: process.stdout })
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
   const gone = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
   try {
     return await Promise.race([lines.question(question), gone])

@@ -32,6 +32,7 @@ export function pruneTable(report: PruneReport): string {
     ],
     ['What stays:', stays.map(({ reference, why, by }) => [reference, by === undefined ? why : `${why} by ${by}`])],
   ]
+  if (report.unsure !== undefined) sections.push(['No orphan goes:', [[report.unsure]]])
   const lines = sections.flatMap(([title, rows]) => (rows.length === 0 ? [] : [title, ...aligned(rows), '']))
   return `${lines.map((line) => `${printable(line)}\n`).join('')}${resultLine(report)}`
 }

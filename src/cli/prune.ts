@@ -52,20 +52,23 @@ async function pruned(config: Config, values: CommandLineValues, rules: PruneRul
   }
   return withStore(config, values, io, log, async (pruner) => {
     const plan = await pruner.look(rules)
-    if (!(await isWanted(plan, values, io, () => io.stdout(pruneTable(plan))))) return 1
+    const mustAsk = io.canAsk && values.yes !== true && !isNothing(plan)
+    if (mustAsk && !(await isWanted(pruneTable(plan), io))) return 1
     const report = await pruner.prune(rules)
-    if (values.json === true || values.yes === true || !io.canAsk) print(report)
-    else io.stdout(resultLine(report))
+    if (mustAsk && values.json !== true) io.stdout(resultLine(report))
+    else print(report)
     for (const { what, why } of report.failures) io.stderr(`error: ${printable(`could not remove ${what}: ${why}`)}\n`)
     return report.failures.length === 0 ? 0 : 1
   })
 }
 
-/** Asks where somebody sits at a terminal, and there is something to ask about. */
-async function isWanted(plan: PruneReport, { yes, json }: CommandLineValues, io: Io, show: () => void): Promise<boolean> {
-  const isNothing = plan.references.length + plan.manifests.length + plan.blobs.length === 0
-  if (yes === true || json === true || isNothing || !io.canAsk) return true
-  show()
+function isNothing({ references, manifests, blobs }: PruneReport): boolean {
+  return references.length + manifests.length + blobs.length === 0
+}
+
+/** What is asked about is shown to whoever is asked, wherever the output goes. */
+async function isWanted(table: string, io: Io): Promise<boolean> {
+  io.stderr(table)
   if (/^y(?:es)?$/i.test((await io.ask('Remove all this? [y/N] ')).trim())) return true
   io.stderr('nothing was removed\n')
   return false
@@ -102,7 +105,7 @@ async function withStore(
   const { clock } = io
   const { imagePath, minFree, pins } = config
   const parts = storeParts({ imagePath, minFree, self: holderOf('ociregistry prune', io), clock, log })
-  await takeStore(parts, 'prune', (holder) => adviceFor(values, io.clock.now(), config, holder))
+  await takeStore(parts, 'prune', (holder) => adviceFor(values, io.clock.now(), holder))
   try {
     const { store, space } = parts
     const { catalog } = await surveyStore(store, clock, log)
@@ -159,27 +162,32 @@ function ageOf({ date, olderThan, by }: CommandLineValues, nowMs: number): Prune
   return olderThan === undefined ? undefined : { by: by ?? 'accessed', ageMs: olderThan }
 }
 
-/** The same, asked of the server that holds the store. */
-function adviceFor(values: CommandLineValues, nowMs: number, { port, admin }: Config, holder: LockHolder | undefined): string {
-  const url = holder?.admin ?? `http://127.0.0.1:${admin.port || port}`
-  return `ask it to do so: curl -X DELETE '${url}/cmd/prune?${adminQuery(values, nowMs)}' (or stop it, and run this again)`
+/** The same, asked of the server that holds the store, if that is one and can be asked for just that. */
+function adviceFor(values: CommandLineValues, nowMs: number, holder: LockHolder | undefined): string {
+  const query = adminQuery(values, nowMs)
+  if (holder?.admin === undefined) return 'wait until it has ended'
+  if (query === undefined) return `the server prunes by one rule at a time (${holder.admin}/cmd/prune): stop it and run this again`
+  const token = /^https?:\/\/(?:127\.|localhost|\[::1\])/.test(holder.admin) ? '' : ' -H "Authorization: Bearer $TOKEN"'
+  return `or ask the server to do it: curl -X DELETE${token} '${holder.admin}/cmd/prune?${query}'`
 }
 
-/** What the admin API takes has one criterion; the others can be asked for one after the other. */
-export function adminQuery(values: CommandLineValues, nowMs: number): string {
-  const { pattern, maxSize, keep = [], count = -1, dryRun } = values
+/** Undefined for rules that the admin API cannot put together: what it would do instead is more than was asked for. */
+export function adminQuery(values: CommandLineValues, nowMs: number): string | undefined {
+  const { pattern, maxSize, orphans, keep = [], count = -1, dryRun } = values
   const age = ageOf(values, nowMs)
-  const query = new URLSearchParams()
-  if (pattern !== undefined) query.set('type', 'pattern')
-  else if (age !== undefined) query.set('type', age.by)
-  else query.set('type', maxSize === undefined ? 'orphans' : 'size')
-  if (pattern !== undefined) query.set('expr', pattern)
-  else if (age !== undefined) query.set('dur', `${Math.max(0, Math.floor(age.ageMs / 1000))}s`)
-  else if (maxSize !== undefined) query.set('maxSize', String(maxSize))
-  if (keep.length > 0) query.set('keep', keep.join(','))
-  query.set('count', String(count))
-  if (dryRun === true) query.set('dryRun', 'true')
-  return query.toString()
+  const types = [
+    ...(pattern === undefined ? [] : [{ type: 'pattern', expr: pattern }]),
+    ...(age === undefined ? [] : [{ type: age.by, dur: `${Math.max(0, Math.floor(age.ageMs / 1000))}s` }]),
+    ...(maxSize === undefined ? [] : [{ type: 'size', maxSize: String(maxSize) }]),
+    ...(orphans === true ? [{ type: 'orphans' }] : []),
+  ]
+  if (types.length !== 1) return undefined
+  return new URLSearchParams({
+    ...types[0],
+    ...(keep.length > 0 && { keep: keep.join(',') }),
+    count: String(count),
+    ...(dryRun === true && { dryRun: 'true' }),
+  }).toString()
 }
 
 function told(error: unknown, { imagePath }: Config): unknown {

@@ -2,7 +2,7 @@
 import { DOCKER_HUB } from '../oci/name.ts'
 import type { Reserve } from './config.ts'
 import { mapOf, type Section, type Table, type Values } from './section.ts'
-import { diskReserve, GIB, MIB, percent, rate, size } from './sizes.ts'
+import { diskReserve, GIB, MIB, percent, rate, someSize } from './sizes.ts'
 import {
   alsoCalled,
   anyDuration,
@@ -398,7 +398,7 @@ export const settings = {
   maxSize: {
     flag: '--max-size',
     of: ['serve', 'prune'],
-    type: size,
+    type: someSize,
     since: 'pruning',
     live: true,
     help: 'The most that the store may use of the disk; images that were not used for longest go first. Without it: no limit.',

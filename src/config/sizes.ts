@@ -24,6 +24,9 @@ export const size = scalarType({
   format: formatSize,
 })
 
+/** In bytes; more than none. */
+export const someSize = scalarType({ ...size, want: `${size.want}, more than 0`, parse: ({ text }) => parseSize(text) || undefined })
+
 /** In bytes a second. */
 export const rate = scalarType({
   want: 'bytes a second such as 20MiB, more than 0',

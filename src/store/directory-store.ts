@@ -44,6 +44,7 @@ const LISTED_AT_ONCE_BYTES = 64 * 1024
 
 export class DirectoryStore implements Store {
   readonly #syncs: Readonly<Record<'blobs' | 'refs' | 'img' | 'fat', DirectorySync>>
+  #leftOutFiles = 0
   /** Blobs that are being deleted. */
   readonly #deletions = new Map<Digest, Promise<void>>()
   /** The spool, on the same disk, shares it. */
@@ -217,6 +218,10 @@ export class DirectoryStore implements Store {
     return this.#listFiles(['refs'], (name, text, time) => refNamed(name, decodeRef(text, time)))
   }
 
+  get leftOut(): number {
+    return this.#leftOutFiles
+  }
+
   async syncDeletions(): Promise<void> {
     const directories = ['refs', ...RECORD_DIRECTORIES].map((name) => join(this.path, name))
     await Promise.all(
@@ -265,6 +270,7 @@ export class DirectoryStore implements Store {
 
   /** @throws what is not about this one file */
   async #doWithout(path: string, error: unknown): Promise<void> {
+    if (!isMissing(error)) this.#leftOutFiles++
     if (error instanceof RecordError) await this.#setAside(path, error.message)
     else if (!isMissing(error)) this.#leaveOut(path, error)
   }

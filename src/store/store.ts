@@ -120,6 +120,8 @@ export interface RefStore {
 }
 
 export interface Store extends BlobStore, RecordStore, RefStore {
+  /** How many records and references could not be read, or were damaged, since it was opened: what they need is not known. */
+  readonly leftOut: number
   /** Makes it durable that records and references were deleted: what they needed may be deleted then. */
   syncDeletions(): Promise<void>
 }

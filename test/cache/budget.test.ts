@@ -25,7 +25,7 @@ async function budgetOver(storedBytes: number, mayGoBytes: number, change: Parti
       const goes = Math.min(state.mayGoBytes, Math.max(0, state.storedBytes - most))
       state.storedBytes -= goes
       state.mayGoBytes -= goes
-      return state.storedBytes
+      return { storedBytes: state.storedBytes, freedBytes: goes }
     },
     clock,
     log,
@@ -113,18 +113,37 @@ test('Many who want room at once never get more than there is', async () => {
 
 test('Manifests do not wait for those that go, which may wait for them; they may go a little beyond', async () => {
   const gate = new Gate()
-  const { budget } = await budgetOver(99 * MIB, 0, { evict: () => gate.opened.then(() => 50 * MIB) })
+  const { budget } = await budgetOver(99 * MIB, 0, {
+    evict: () => gate.opened.then(() => ({ storedBytes: 50 * MIB, freedBytes: 49 * MIB })),
+  })
   const waiting = budget.reserve(30 * MIB)
-  const small = await Promise.all(Array.from({ length: 20 }, () => budget.reserve(MIB)))
-  assert.equal(small.filter((room) => room !== undefined).length, 17)
+  const small = await Promise.all(Array.from({ length: 20 }, () => budget.reserve(200 * 1024)))
+  assert.equal(small.filter((room) => room !== undefined).length, 10)
   assert.equal(await isSettled(waiting), false)
   gate.open()
   assert.ok((await waiting) !== undefined)
 })
 
+test('Whoever wants room while images go for others looks again when these are gone', async () => {
+  const { budget, evictions, state } = await budgetOver(80 * MIB, 80 * MIB)
+  const rooms = await Promise.all(Array.from({ length: 8 }, () => budget.reserve(12 * MIB)))
+  assert.deepEqual([rooms.filter((room) => room !== undefined).length, state.storedBytes <= 4 * MIB, evictions.length < 8], [8, true, true])
+})
+
+test('For more than all running downloads leave, nobody goes', async () => {
+  const { budget, evictions } = await budgetOver(10 * MIB, 10 * MIB)
+  assert.ok((await budget.reserve(80 * MIB)) !== undefined)
+  await turns(3)
+  evictions.length = 0
+  assert.equal(await budget.reserve(30 * MIB), undefined)
+  assert.deepEqual(evictions, [])
+})
+
 test('What is stored while others go is counted', async () => {
   const gate = new Gate()
-  const { budget } = await budgetOver(80 * MIB, 0, { evict: () => gate.opened.then(() => 40 * MIB) })
+  const { budget } = await budgetOver(80 * MIB, 0, {
+    evict: () => gate.opened.then(() => ({ storedBytes: 40 * MIB, freedBytes: 40 * MIB })),
+  })
   const room = await budget.reserve(15 * MIB)
   const waiting = budget.reserve(20 * MIB)
   await turns(1)

@@ -56,7 +56,7 @@ const runs: [sentence: string, args: string[], left: string[], out: RegExp][] = 
     'A tag that others share its digest with goes alone, and it is said',
     ['--pattern', 'one:1'],
     ['multi:1', 'multi:amd64', 'one:same', 'two:1'],
-    /\nWhat stays:\n {2}quay\.io\/team\/one:1 {2}needed by quay\.io\/team\/one:same\n\nremoved 1 reference, 0 manifests and 1 blob: 6 bytes came free\n$/,
+    /\nWhat stays:\n {2}quay\.io\/team\/one:1 {2}needed by quay\.io\/team\/one:same\n\nremoved 1 reference, 0 manifests and 1 blob: 4\.0 KiB came free\n$/,
   ],
   ['Several patterns', ['--pattern', 'two,multi:1$'], ['multi:amd64', 'one:1', 'one:same'], /removed 2 references/],
   [
@@ -80,7 +80,7 @@ const runs: [sentence: string, args: string[], left: string[], out: RegExp][] = 
     /removed 0/,
   ],
   ['At most so many', ['--older-than', '1d', '--by', 'created', '--count', '2'], ['one:1', 'one:same', 'two:1'], /removed 2 references/],
-  ['Down to a size', ['--max-size', '0'], [], /removed 5 references/],
+  ['Down to a size', ['--max-size', '1'], [], /removed 5 references/],
   [
     'Only orphans',
     ['--orphans'],
@@ -127,8 +127,8 @@ for (const [answer, code, left] of [
     const ground = await filled(t)
     const ran = await prune(ground.path, ['--pattern', 'two'], { canAsk: true, answer })
     assert.deepEqual([ran.code, ran.io.questions, (await references(ground)).length], [code, ['Remove all this? [y/N] '], left])
-    assert.match(ran.out, /^What would go:\n {2}quay\.io\/team\/two:1 /)
-    assert.match(ran.out, left === 4 ? /\nremoved 1 reference, [^\n]+\n$/ : /would come free\n$/)
+    assert.match(ran.err, /^What would go:\n {2}quay\.io\/team\/two:1 /)
+    assert.match(ran.out, left === 4 ? /^removed 1 reference, [^\n]+\n$/ : /^$/)
   })
 }
 
@@ -136,6 +136,21 @@ test('At a terminal prune --yes does not ask, nor does one that finds nothing', 
   const { path } = await filled(t)
   assert.deepEqual((await prune(path, ['--pattern', 'two', '--yes'], { canAsk: true })).io.questions, [])
   assert.deepEqual((await prune(path, ['--pattern', 'nothing'], { canAsk: true })).io.questions, [])
+})
+
+test('At a terminal prune --json asks as well', async (t) => {
+  const { path } = await filled(t)
+  const ran = await prune(path, ['--pattern', 'two', '--json'], { canAsk: true, answer: 'y' })
+  assert.deepEqual([ran.io.questions.length, JSON.parse(ran.out).references.length], [1, 1])
+})
+
+test('While another command holds the store there is no server to ask', async (t) => {
+  const { path } = await filled(t)
+  const io = new FakeIo()
+  const { admin: _, ...command } = SERVER
+  const lock = await StoreLock.acquire(path, { self: { ...command, program: 'ociregistry load' }, waitMs: 0, clock: io.clock })
+  t.after(() => lock.release())
+  assert.match((await prune(path, ['--orphans'])).err, /in use by ociregistry load [^\n]*; wait until it has ended\n$/)
 })
 
 test('What the configuration pins stays', async (t) => {
@@ -196,16 +211,20 @@ test('While a server holds the store prune refuses, and prints the call that ask
   assert.equal((await prune(path, ['--pattern', 'two,one', '--dry-run'])).code, 0)
 })
 
-const queries: [values: CommandLineValues, query: string][] = [
+const queries: [values: CommandLineValues, query: string | undefined][] = [
   [{ pattern: 'a.b' }, 'type=pattern&expr=a.b&count=-1'],
   [{ olderThan: 86_400_000 }, 'type=accessed&dur=86400s&count=-1'],
   [{ olderThan: 1000, by: 'created', count: 3 }, 'type=created&dur=1s&count=3'],
   [{ date: 0 }, 'type=created&dur=5s&count=-1'],
   [{ maxSize: 1024, keep: ['x', 'y'] }, 'type=size&maxSize=1024&keep=x%2Cy&count=-1'],
+  [{ pattern: 'x', olderThan: 1000 }, undefined],
+  [{ pattern: 'x', maxSize: 1024 }, undefined],
+  [{ count: 3 }, undefined],
   [{ orphans: true, dryRun: true }, 'type=orphans&count=-1&dryRun=true'],
 ]
 for (const [values, query] of queries) {
-  test(`The server is to be asked for ${query}`, () => assert.equal(adminQuery(values, 5000), query))
+  test(`The server is to be asked for ${query ?? 'nothing'}: ${JSON.stringify(values)}`, () =>
+    assert.equal(adminQuery(values, 5000), query))
 }
 
 test('Nothing is pruned by age while the clock is behind what the store has seen', async (t) => {
@@ -225,7 +244,7 @@ test('Nothing is pruned by age while the clock is behind what the store has seen
     assert.equal(code, 1)
     assert.match(
       err,
-      /^error: cannot prune \S+: cannot tell ages: the clock says 2026-\S+, but the store has seen 2200-01-01T00:00:00.000Z; set the clock first\n$/,
+      /^error: cannot prune \S+: cannot tell ages: the clock says 2026-\S+, but the store has seen 2200-01-01T00:00:00.000Z \(quay\.io\/team\/late:1\); set the clock, or remove that by --pattern\n$/,
     )
   }
 })

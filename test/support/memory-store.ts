@@ -122,6 +122,8 @@ export class MemoryStore implements Store {
     yield* [...this.refs.values()]
   }
 
+  readonly leftOut = 0
+
   async syncDeletions(): Promise<void> {}
 
   #put(digest: Digest, bytes: Buffer, verified: boolean): void {

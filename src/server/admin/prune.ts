@@ -85,7 +85,7 @@ function booleanOf(text: string): boolean | undefined {
   return FALSE.includes(text) ? false : undefined
 }
 
-function textOf({ dryRun, references, manifests, blobs, stays, failures, freedBytes }: PruneReport): string {
+function textOf({ dryRun, references, manifests, blobs, stays, unsure, failures, freedBytes }: PruneReport): string {
   const went = dryRun ? 'would remove' : 'removed'
   const orphaned = (orphan: boolean) => (orphan ? ' (orphan)' : '')
   const lines = [
@@ -93,6 +93,7 @@ function textOf({ dryRun, references, manifests, blobs, stays, failures, freedBy
     ...manifests.map(({ digest, references: [name = '-'], orphan }) => `${went} manifest: ${shortened(name)} ${digest}${orphaned(orphan)}`),
     ...ownFirst(blobs).map(({ digest, orphan }) => `${went} blob: ${digestFileName(digest)}${orphaned(orphan)}`),
     ...stays.map(({ reference, why, by }) => `stays: ${reference} (${why}${by === undefined ? '' : ` by ${by}`})`),
+    ...(unsure === undefined ? [] : [`no orphan goes: ${unsure}`]),
     ...failures.map(({ what, why }) => `not removed: ${what} (${why})`),
     `${went} ${references.length} reference(s), ${manifests.length} manifest(s), ${blobs.length} blob(s): ${sizeText(freedBytes)}`,
   ]
