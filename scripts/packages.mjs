@@ -14,6 +14,8 @@ export const packages = new Map([
   ['runc', 'runc'],
   ['docker-registry', 'docker-registry'],
   ['openssl', 'openssl'],
+  ['prometheus', 'prometheus'],
+  ['promtool', 'prometheus'],
   ['setpriv', 'util-linux'],
   ['unshare', 'util-linux'],
   ['systemd-analyze', 'systemd'],

@@ -1,6 +1,6 @@
 /** `npm test`: installs what the tests need, then types, lint, unit tests, faults of upstreams, build and end-to-end tests; the last lines say what passed, failed and was skipped, and why. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { install } from './install.mjs'
 import { installPackages } from './packages.mjs'
@@ -12,6 +12,8 @@ import { select } from './test-selection.mjs'
 /** Set by .ci/run: an end-to-end test that lacks a package is a failure. */
 const requirePackages = (process.env.OCIREGISTRY_TEST_REQUIRE_PACKAGES ?? '') !== ''
 
+/** By itself Node leaves one core idle, which is half of two. */
+const unitsAtOnce = Math.max(2, availableParallelism())
 /** A file of tests that takes this long hangs; nothing comes near it. */
 const unitFileMs = 120_000
 /** All cells of the matrix are one file. */
@@ -37,7 +39,8 @@ async function runAll(temporary, args) {
   const steps = new Steps(temporary)
   if (types) await steps.program('types', 'tsc', ['--noEmit'])
   if (lint) await steps.program('lint', 'biome', ['check', '.'])
-  if (unit.length > 0) await steps.tests('unit tests', unit, [`--test-timeout=${unitFileMs}`, ...flags])
+  if (unit.length > 0)
+    await steps.tests('unit tests', unit, [`--test-concurrency=${unitsAtOnce}`, `--test-timeout=${unitFileMs}`, ...flags])
   if (faults.length > 0) await steps.tests('faults', faults, [`--test-timeout=${faultsFileMs}`, ...flags])
   if (e2e.length > 0) {
     installPackages()

@@ -33,6 +33,7 @@ const PACKAGES: Readonly<Record<string, { readonly room: string; readonly lazy: 
   yaml: { room: 'config', lazy: false },
   undici: { room: 'upstream', lazy: true },
   re2js: { room: 'config', lazy: true },
+  'prom-client': { room: 'observe', lazy: true },
 }
 
 type Import = { readonly of: string; readonly how: 'value' | 'type' | 'lazy' }
@@ -125,6 +126,8 @@ const judged: [file: string, statement: string, allowed: boolean][] = [
   ['cli/config.ts', "import { parse } from 'yaml'", false],
   ['config/expression.ts', "const { RE2JS } = await import('re2js')", true],
   ['config/expression.ts', "import { RE2JS } from 're2js'", false],
+  ['observe/exposition.ts', "const { Registry } = await import('prom-client')", true],
+  ['observe/exposition.ts', "import { Registry } from 'prom-client'", false],
   ['upstream/client.ts', "import type { Dispatcher } from 'undici'", true],
   ['upstream/client.ts', "const { Agent } = await import('undici')", true],
   ['upstream/client.ts', "let undici: typeof import('undici')", true],

@@ -6,6 +6,7 @@ import { joined } from './joined.ts'
 import { largeBlob } from './large-blob.ts'
 import { manyImages } from './many-images.ts'
 import type { Measure } from './measure.ts'
+import { observed } from './observed.ts'
 import { outage } from './outage.ts'
 import { sizing } from './sizing.ts'
 import { slowClients } from './slow-clients.ts'
@@ -15,6 +16,7 @@ import { start } from './start.ts'
 export const measures: readonly Measure[] = [
   largeBlob,
   smallAnswers,
+  observed,
   images,
   coldBlob,
   joined,

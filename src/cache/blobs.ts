@@ -68,7 +68,7 @@ export class Blobs {
   }
 
   #hit(blob: ReadableBlob, source: Source, digest: Digest): BlobAnswer {
-    this.#deps.log.info('serving from cache', { reference: nameOf(source, digest) })
+    this.#deps.log.debug('serving from cache', { reference: nameOf(source, digest) })
     return { blob, status: HIT }
   }
 

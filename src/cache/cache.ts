@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts'
 import type { ChangedKeys } from '../config/live-config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { PruneNote } from '../store/prune-note.ts'
 import type { ScrubNote } from '../store/scrub-note.ts'
 import type { Space } from '../store/space.ts'
@@ -58,6 +59,7 @@ export type CacheDeps = {
   readonly budgets: Budgets
   readonly clock: Clock
   readonly log: Log
+  readonly metrics?: Metrics | undefined
 }
 
 /** What was served within this time is not removed, nor what is needed with it: its client may be in the middle of its pull. */
@@ -95,7 +97,7 @@ export class Cache {
   #isLoaded = false
 
   constructor(deps: CacheDeps) {
-    const { store, spools, upstreams, settings, budgets, clock, log } = deps
+    const { store, spools, upstreams, settings, budgets, clock, log, metrics } = deps
     const { catalog } = this
     let begin = () => {}
     const catalogReady = new Promise<void>((resolve) => {
@@ -109,7 +111,7 @@ export class Cache {
     const inUse = new InUse(clock, IN_USE_MS)
     this.#publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: budgets.accessTimesMs })
     const smallBlobs = new SmallBlobs()
-    this.#fills = new Fills({ upstreams, spools, space, clock, log, budgets, store, catalog, smallBlobs })
+    this.#fills = new Fills({ upstreams, spools, space, clock, log, budgets, store, catalog, smallBlobs, metrics })
     this.#presence = new Presence({
       catalog,
       store,
@@ -139,6 +141,7 @@ export class Cache {
       onBlobGone: (digest) => smallBlobs.forget(digest),
       clock,
       log,
+      metrics,
     })
     const privates = new PrivateRegistries(settings, catalog)
     const negative = new NegativeAnswers(clock, settings)
@@ -308,7 +311,7 @@ export class Cache {
   }
 
   #newBudget(): Budget {
-    const { space, settings, store, spools, clock, log } = this.#deps
+    const { space, settings, store, spools, clock, log, metrics } = this.#deps
     return new Budget({
       space,
       settings,
@@ -317,13 +320,15 @@ export class Cache {
         await spools.removeStale(LEFT_MS)
         const leftBytes = await spools.leftBytes()
         const { references, manifests, blobs, freedBytes, keptBytes } = await this.pruner.prune({ maxBytes: Math.max(0, most - leftBytes) })
-        if (references.length + manifests.length + blobs.length > 0)
+        if (references.length + manifests.length + blobs.length > 0) {
+          metrics?.evicted()
           log.info('made room in the store', {
             references: references.length,
             manifests: manifests.length,
             blobs: blobs.length,
             bytes: freedBytes,
           })
+        }
         return { freedBytes, storedBytes: keptBytes + leftBytes }
       },
       clock,

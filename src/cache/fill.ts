@@ -9,6 +9,7 @@ import { addAbortSignal } from 'node:stream'
 import { Changes } from '../async/changes.ts'
 import type { Limiter } from '../async/limiter.ts'
 import { OVER } from '../async/over.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Registry } from '../oci/name.ts'
 import { isSystemError } from '../store/space.ts'
@@ -19,6 +20,7 @@ import { troubleOf } from './answer.ts'
 import { Arrival } from './arrival.ts'
 import { Asking, type AskingDeps } from './asking.ts'
 import type { Budgets } from './budgets.ts'
+import { fillFailureOf } from './fill-failure.ts'
 import { FillSpool, type FillSpoolDeps } from './fill-spool.ts'
 import { type HeldBytes, receive } from './receive.ts'
 import { type Source, sourceName } from './sources.ts'
@@ -26,6 +28,7 @@ import { type Source, sourceName } from './sources.ts'
 export type FillDeps = FillSpoolDeps &
   AskingDeps & {
     readonly budgets: Budgets
+    readonly metrics?: Metrics | undefined
     /** Shared by all fills. */
     readonly held: HeldBytes
     /** Hashing what lies in spools, which keeps a thread and a disk busy. */
@@ -219,11 +222,12 @@ export class Fill {
 
   /** Goes on from what an earlier fill left, once it is hashed. */
   async #takeUp(spool: FillSpool): Promise<void> {
-    const { log, rehashes } = this.#deps
+    const { log, rehashes, metrics } = this.#deps
     const { signal } = this.#stopping
     if (!this.#arrival.fits(spool)) return this.#startOver(spool)
     try {
       await rehashes.run(() => this.#arrival.takeUp(spool, signal))
+      metrics?.fill('resumed')
       log.info('continuing an earlier download', { digest: this.digest, written: spool.leftBytes })
     } catch (error) {
       signal.throwIfAborted()
@@ -278,6 +282,7 @@ export class Fill {
       this.#answered = true
       this.#changes.ring()
       const accept = (chunk: Buffer) => {
+        this.#deps.metrics?.received(chunk.byteLength)
         const known = Math.min(skip, chunk.byteLength)
         skip -= known
         return arrival.accept(chunk.subarray(known), source)
@@ -325,7 +330,10 @@ export class Fill {
   }
 
   #fail(error: unknown): void {
-    const failure = asError(this.#stopping.signal.aborted ? this.#stopping.signal.reason : error)
+    const isStopped = this.#stopping.signal.aborted
+    const failure = asError(isStopped ? this.#stopping.signal.reason : error)
+    if (this.#failure === undefined && !(isStopped && this.verified))
+      this.#deps.metrics?.fillFailed(isStopped ? 'stopped' : fillFailureOf(failure))
     if (!this.#arrival.progress.verified) {
       this.#failure = failure
       this.#arrival.progress.fail(failure)
@@ -333,8 +341,7 @@ export class Fill {
     }
     const isKnown = failure === this.#noted || (isSystemError(failure) && this.#deps.space.trouble !== undefined)
     const level = isKnown ? 'debug' : 'error'
-    if (!this.#stopping.signal.aborted)
-      this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#arrival.progress.written, error: failure })
+    if (!isStopped) this.#deps.log[level]('fill failed', { digest: this.digest, written: this.#arrival.progress.written, error: failure })
   }
 
   #content(spool: FillSpool): ReadableBlob {

@@ -83,6 +83,7 @@ export class Fills {
   /** Starts a fill or joins the one there is. A client that joins a queued background fill makes it a client's. */
   start(digest: Digest, source: Source, priority: Priority): { readonly fill: Fill; readonly joined: boolean } {
     const known = this.of(digest)
+    this.#deps.metrics?.fill(known === undefined ? 'started' : 'joined')
     if (known !== undefined) {
       known.addSource(source)
       known.inBackground ||= priority === 'background'
@@ -315,7 +316,9 @@ export class Fills {
     try {
       const stored =
         spool.whole === undefined ? await spool.commit(this.#deps.store).then(() => true) : await this.#publishSmall(digest, spool.whole)
-      if (stored) this.#deps.log.debug('blob stored', { digest })
+      if (!stored) return
+      this.#deps.log.debug('blob stored', { digest })
+      this.#deps.metrics?.fill('stored')
     } finally {
       this.#forget(fill) // before the fill lets go of its spool: nobody joins it any more
     }

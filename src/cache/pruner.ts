@@ -12,6 +12,7 @@
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Space } from '../store/space.ts'
 import type { Store } from '../store/store.ts'
@@ -36,6 +37,7 @@ export type PrunerDeps = {
   readonly onBlobGone: (digest: Digest) => void
   readonly clock: Pick<Clock, 'now'>
   readonly log: Log
+  readonly metrics?: Pick<Metrics, 'removed'> | undefined
 }
 
 /** More would keep reads from the disk. */
@@ -73,6 +75,7 @@ export class Pruner implements Prunes {
       const failures: Failure[] = []
       await this.#remove(plan, failures)
       this.#last = summaryOf(plan, this.#deps.clock.now())
+      this.#deps.metrics?.removed(this.#last)
       return reportOf(plan, false, failures)
     })
   }

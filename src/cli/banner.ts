@@ -25,6 +25,7 @@ export function banner({ config, version, buildDate, started, port, socket, proc
     `Started: ${new Date(started).toISOString()} (port ${port})`,
     `Listening on: ${socket === undefined ? `${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}` : `${socket} (opened by the service manager)`}`,
     ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
+    ...(config.metrics === 0 ? [] : [`Metrics: http://${hostInUrl(config.host)}:${config.metrics}/metrics`]),
     ...(config.admin.port === 0 ? [] : [`Admin API: http://${hostInUrl(config.host)}:${config.admin.port}/cmd/`]),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,
     `Process id: ${process.pid}`,

@@ -5,7 +5,8 @@
 import { changesBetween } from '../config/changes.ts'
 import { ConfigError } from '../config/error.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import type { Log, LogOutput } from '../observe/log.ts'
+import type { Log } from '../observe/log.ts'
+import type { LogOutput } from '../observe/log-output.ts'
 import type { Service } from '../server/service.ts'
 
 export type ReloaderDeps = {

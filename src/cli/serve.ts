@@ -3,9 +3,11 @@ import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import { createLog, type LogOutput, openLogOutput } from '../observe/log.ts'
+import { createLog } from '../observe/log.ts'
+import { type LogOutput, openLogOutput, outputTo } from '../observe/log-output.ts'
 import { serviceManager } from '../observe/notify.ts'
 import { printable } from '../observe/printable.ts'
+import { summarised } from '../observe/repeats.ts'
 import type { Service } from '../server/service.ts'
 import { banner } from './banner.ts'
 import { BUILD_DATE, VERSION } from './build-info.ts'
@@ -41,7 +43,7 @@ export const serve: Command = {
 }
 
 function openOutput({ logFile }: Config, io: Io): LogOutput {
-  if (logFile === undefined) return { write: (text) => io.stderr(text), reopen: () => {}, close: () => {} }
+  if (logFile === undefined) return outputTo((lines) => io.stderr(lines.toString()))
   try {
     return openLogOutput(logFile)
   } catch (cause) {
@@ -53,7 +55,7 @@ function openOutput({ logFile }: Config, io: Io): LogOutput {
 async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, output: LogOutput, io: Io): Promise<number> {
   const { config, warnings } = loaded
   const logging = { level: config.logLevel, format: config.logFormat, write: output.write, clock: io.clock }
-  const log = createLog(logging)
+  const log = summarised(createLog(logging), io.clock)
   const started = io.clock.now()
   const signal = awaitStopSignal(io)
   const reloads = awaitReloadSignals(io)
@@ -62,6 +64,7 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
     const starting = io.startService({ config, log, clock: io.clock, version: VERSION, socket })
     const service = await Promise.race([starting, signal.came])
     if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
+    output.flush()
     io.stderr(
       banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, socket: service.socket, process: io.process }),
     )
@@ -80,9 +83,11 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
     return await stop(service, io)
   } catch (error) {
     log.debug('could not start', { error }) // at this level, with the stack
+    output.flush()
     io.stderr(`error: ${printable(describeStartFailure(error, config, io.process.uid))}\n`)
     return 1
   } finally {
+    log.tellRest()
     signal.ignore()
     reloads.ignore()
   }

@@ -192,8 +192,10 @@ export type Config = {
   readonly nameRules: NameRules
   readonly load: LoadConfig
   readonly list: ListConfig
-  /** The port of /health; 0: none. */
+  /** The port of /health, /livez and /readyz; 0: none. */
   readonly health: number
+  /** The port of /metrics; 0: none. */
+  readonly metrics: number
   /** One built-in image and nothing else: no store, no registry. */
   readonly helloWorld: boolean
 }

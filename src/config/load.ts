@@ -139,6 +139,7 @@ function toConfig(given: SettingValues, made: Made, platform: Platform): Config 
       maxRequestsPerClient: given.maxRequestsPerClient ?? settings.maxRequestsPerClient.default,
     },
     health: given.health ?? settings.health.default,
+    metrics: given.metrics ?? settings.metrics.default,
     helloWorld: given.helloWorld ?? settings.helloWorld.default,
   }
 }

@@ -22,6 +22,7 @@ const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
   'listing',
   'pruning',
   'health',
+  'metrics',
   'hello-world',
   'server TLS',
 ])

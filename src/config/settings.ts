@@ -412,7 +412,14 @@ export const settings = {
     help: 'Expressions on references; what matches is never removed, nor what it needs.',
   },
   admin: { type: mapOf(adminTable), since: 'pruning', help: 'The admin API under /cmd/.' },
-  health: { flag: '--health', of: ['serve'], type: port, default: 0, since: 'health', help: 'The port of /health; 0: none.' },
+  health: {
+    flag: '--health',
+    of: ['serve'],
+    type: port,
+    default: 0,
+    since: 'health',
+    help: 'The port of /health, /livez and /readyz; 0: none.',
+  },
   metrics: { flag: '--metrics', of: ['serve'], type: port, default: 0, since: 'metrics', help: 'The port of /metrics; 0: none.' },
   helloWorld: {
     flag: '--hello-world',

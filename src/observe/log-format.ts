@@ -3,8 +3,8 @@ import type { LogFields, LogLevel } from './log.ts'
 import { printable } from './printable.ts'
 
 export type LogEntry = {
-  /** Milliseconds since 1970. */
-  readonly time: number
+  /** As ISO 8601 has it. */
+  readonly time: string
   readonly level: LogLevel
   readonly message: string
   readonly fields: LogFields
@@ -12,17 +12,22 @@ export type LogEntry = {
   readonly stacks: boolean
 }
 
+/** Of one width. */
+const LEVEL_TEXTS: Readonly<Record<LogLevel, string>> = { debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR' }
+
 /** `2026-11-20T21:00:00.123Z INFO  message key=value …` */
 export function formatText({ time, level, message, fields, stacks }: LogEntry): string {
-  const pairs = Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${printable(key)}=${textOf(value, stacks)}`)
-  return `${new Date(time).toISOString()} ${level.toUpperCase().padEnd(5)} ${printable(message)}${pairs.join('')}\n`
+  let line = `${time} ${LEVEL_TEXTS[level]} ${message}`
+  for (const key in fields) {
+    const value = fields[key]
+    if (value !== undefined) line += ` ${key}=${typeof value === 'number' ? value : textOf(value, stacks)}`
+  }
+  return `${printable(line)}\n`
 }
 
 /** One JSON object; the names `time`, `level` and `msg` are the line's own. */
 export function formatJson({ time, level, message, fields, stacks }: LogEntry): string {
-  const own = { time: new Date(time).toISOString(), level, msg: message }
+  const own = { time, level, msg: message }
   return `${printable(stringify({ ...own, ...fields, ...own }, stacks))}\n`
 }
 
@@ -35,9 +40,13 @@ export function messageOf(error: Error): string {
   return [own, ...unsaid].join(': ')
 }
 
+/** Words, names, addresses, digests: needs no closer look. */
+const PLAIN = /^[\w.:/@;+-]+$/
+
 function textOf(value: unknown, stacks: boolean): string {
   const text = plainText(value, stacks)
-  return /^[^\s"=\\\p{Cc}]+$/u.test(text) ? printable(text) : printable(JSON.stringify(text))
+  if (PLAIN.test(text)) return text
+  return /^[^\s"=\\\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text)
 }
 
 function plainText(value: unknown, stacks: boolean): string {

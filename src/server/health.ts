@@ -1,4 +1,4 @@
-/** How the server is: what `/health` says. A server that can serve what it has is well enough for a 200; what it cannot do besides is in the body. */
+/** How the server is: what `/health`, `/livez` and `/readyz` say. A server that can serve what it has is well enough for a 200; what it cannot do besides is in the body. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Registry } from '../oci/name.ts'
 import type { StorageTrouble } from '../store/space.ts'
@@ -60,14 +60,33 @@ function reasonsOf(registry: Registry, { state, retryInMs }: UpstreamHealth): He
   return []
 }
 
-/** Whether a request is for `/health`, whatever its query. */
-export function isForHealth(url: string): boolean {
-  return url === '/health' || url.startsWith('/health?')
+type Probe = 'health' | 'livez' | 'readyz'
+
+/** Which probe a request is, whatever its query. */
+function probeOf(url: string): Probe | undefined {
+  const [, probe] = /^\/(health|livez|readyz)(?:\?|$)/.exec(url) ?? []
+  return probe as Probe | undefined
 }
 
-/** Answers a request to `/health`. @param look brings the state up to date. Never rejects */
+export function isForHealth(url: string): boolean {
+  return probeOf(url) !== undefined
+}
+
+/**
+ * Answers a probe. That an answer comes is all that `/livez` says; `/readyz` is 503 until the catalog is complete; `/health` is 200 and tells the rest.
+ * @param look brings the state up to date. Never rejects
+ */
 export async function answerHealth(req: IncomingMessage, res: ServerResponse, look: () => Promise<HealthState>): Promise<void> {
   const headers = ['cache-control', 'no-store', 'content-type', 'application/json']
-  if (req.method !== 'GET' && req.method !== 'HEAD') writeBody(res, 405, [...headers, 'allow', 'GET, HEAD'], '')
-  else writeBody(res, 200, headers, `${JSON.stringify(healthReport(await look()))}\n`)
+  if (req.method !== 'GET' && req.method !== 'HEAD') {
+    writeBody(res, 405, [...headers, 'allow', 'GET, HEAD'], '')
+    return
+  }
+  const probe = probeOf(req.url ?? '')
+  if (probe === 'livez') {
+    writeBody(res, 200, headers, '{"status":"ok"}\n')
+    return
+  }
+  const state = await look()
+  writeBody(res, probe === 'readyz' && !state.isLoaded ? 503 : 200, headers, `${JSON.stringify(healthReport(state))}\n`)
 }

@@ -2,11 +2,12 @@
  * The HTTP server below a listener, plain or over TLS, and the limits of its connections: what strangers may hold, and for how long.
  * Who speaks the wrong one of the two languages is told so, in HTTP.
  */
-import { createServer, type Server } from 'node:http'
+import { createServer, IncomingMessage, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket, TlsOptions } from 'node:tls'
 import type { Log } from '../observe/log.ts'
+import { Answer } from './answer.ts'
 
 /** How long what may take, in ms. */
 export type HttpTimes = {
@@ -43,15 +44,25 @@ export type HttpServerOptions = {
   readonly log: Log
 }
 
+export type AnswerServer = Server<typeof IncomingMessage, typeof Answer>
+type AnswerTlsServer = TlsServer<typeof IncomingMessage, typeof Answer>
+
 export class HttpServer {
-  readonly server: Server
-  readonly #tls: TlsServer | undefined
+  readonly server: AnswerServer
+  readonly #tls: AnswerTlsServer | undefined
   readonly #handshakes = new Map<string, Socket>()
 
   constructor({ tls, maxConnections = 0, log, ...options }: HttpServerOptions) {
     const times = { ...TIMES, ...options.times }
     const { keepAlive: keepAliveTimeout, headers: headersTimeout, request: requestTimeout, look: connectionsCheckingInterval } = times
-    const limits = { keepAliveTimeout, headersTimeout, requestTimeout, connectionsCheckingInterval }
+    const limits = {
+      IncomingMessage,
+      ServerResponse: Answer,
+      keepAliveTimeout,
+      headersTimeout,
+      requestTimeout,
+      connectionsCheckingInterval,
+    }
     this.#tls = tls && createTlsServer({ ...limits, ...tlsOptions(tls), ...tls.material, handshakeTimeout: times.headers })
     this.server = this.#tls ?? createServer(limits)
     this.server.timeout = times.stalled
@@ -75,7 +86,7 @@ export class HttpServer {
   }
 
   /** What a client speaks below TLS is known by its address until TLS stands. */
-  #watchHandshakes(server: TlsServer, log: Log): void {
+  #watchHandshakes(server: AnswerTlsServer, log: Log): void {
     server.on('connection', (socket: Socket) => {
       const peer = peerOf(socket)
       this.#handshakes.set(peer, socket)
@@ -99,7 +110,7 @@ function tlsOptions({ clientAuth }: { readonly clientAuth: 'none' | 'verify' }):
 }
 
 /** One more is closed at once. The log says so when that begins, and again only after there was room for a while. */
-function limitConnections(server: Server, most: number, log: Log): void {
+function limitConnections(server: AnswerServer, most: number, log: Log): void {
   let open = 0
   let told = false
   server.maxConnections = most

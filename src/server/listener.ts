@@ -1,11 +1,14 @@
 /** The listener and its life: HTTP limits, one request of a socket at a time, a log line per request, and a stop that lets answers end. */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { AddressInfo, ListenOptions, Socket } from 'node:net'
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
-import type { LogLevel } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { OciError } from '../oci/error.ts'
-import { HttpServer, type HttpServerOptions, type TlsMaterial } from './http-server.ts'
+import type { Answer } from './answer.ts'
+import { type AnswerServer, HttpServer, type HttpServerOptions, type TlsMaterial } from './http-server.ts'
+import { RequestIds } from './request-id.ts'
+import { answeredRequest, type FinishedRequest, type Note, requestFields, requestMessage } from './request-line.ts'
 import { writeError } from './respond.ts'
 
 /** How long a stop waits for the request of a client that has only connected: some take it for a failure when such a connection ends. */
@@ -15,21 +18,17 @@ const MAX_PIPELINED = 100
 
 const STOPPING = new OciError(503, 'UNAVAILABLE', 'the server is stopping', { 'retry-after': '1' })
 
-/** What the log line of a request says that its response does not show. */
-export type Note = { cache?: string }
-
 export type ListenerDeps = HttpServerOptions & {
   /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
-  readonly handle: (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
-  /** Of a request's log line; default: info. */
-  readonly level?: LogLevel
+  readonly handle: (req: IncomingMessage, res: Answer, note: Note) => void | Promise<void>
   readonly clock: Clock
+  readonly metrics?: Metrics | undefined
 }
 
 /** A request and its answer: over when the handler is done and the answer has left. */
 type Turn = {
   readonly req: IncomingMessage
-  readonly res: ServerResponse
+  readonly res: Answer
   readonly note: Note
   readonly client: string | undefined
   readonly beganMs: number
@@ -43,7 +42,8 @@ type Connection = { current: Turn | undefined; readonly waiting: Turn[]; asked: 
 export class Listener {
   readonly #deps: ListenerDeps
   readonly #http: HttpServer
-  readonly #server: Server
+  readonly #server: AnswerServer
+  readonly #ids = new RequestIds()
   readonly #connections = new Map<Socket, Connection>()
   #stopping = false
 
@@ -52,7 +52,7 @@ export class Listener {
     this.#http = new HttpServer(deps)
     this.#server = this.#http.server
     this.#server.on('request', (req, res) => this.#take(req, res))
-    this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+    this.#server.on('checkContinue', (req, res) => {
       res.shouldKeepAlive = false // hardly anything here reads a body: who does asks for it, and else it need not come
       this.#take(req, res)
     })
@@ -128,12 +128,14 @@ export class Listener {
   }
 
   /** Answers of one socket go out in the order of its requests anyway; handling them one by one keeps a pipelining client from holding many. */
-  #take(req: IncomingMessage, res: ServerResponse): void {
+  #take(req: IncomingMessage, res: Answer): void {
+    const { clock } = this.#deps
     const connection = this.#connections.get(req.socket)
-    const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: this.#deps.clock.monotonic(), open: 2 }
+    const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: clock.monotonic(), open: 2 }
+    res.prepare(this.#ids.of(req.headers['x-request-id']), clock)
     res.on('close', () => {
       if (connection?.current !== turn) return // newer Nodes close those as well that never had their turn
-      this.#log(turn)
+      this.#tell(turn)
       this.#part(connection, turn)
     })
     if (this.#stopping) res.shouldKeepAlive = false
@@ -163,15 +165,23 @@ export class Listener {
     } else if (next.res.socket !== null && !next.res.socket.destroyed) this.#begin(connection, next)
   }
 
-  #log({ req, res, note, client, beganMs }: Turn): void {
-    const { level = 'info', clock, log } = this.#deps
-    log[level](`${req.method} ${req.url}`, {
-      status: res.statusCode,
-      ms: Math.round((clock.monotonic() - beganMs) * 10) / 10,
+  /** The one place where a request is logged and counted. */
+  #tell({ req, res, note, client, beganMs }: Turn): void {
+    const { clock, log, metrics } = this.#deps
+    const finished: FinishedRequest = {
+      id: res.requestId,
+      method: req.method,
+      url: req.url,
+      note,
       client,
-      cache: note.cache,
-      ...(res.writableFinished ? {} : { ended: 'short' }),
-    })
+      status: res.statusCode,
+      bytes: res.bodyBytes,
+      firstMs: res.beganMs === undefined ? undefined : res.beganMs - beganMs,
+      totalMs: clock.monotonic() - beganMs,
+      isWhole: res.writableFinished,
+    }
+    log[note.level ?? 'info'](requestMessage(finished), requestFields(finished))
+    metrics?.answered(answeredRequest(finished))
   }
 }
 

@@ -1,5 +1,5 @@
 /** The pull API: reads requests, asks the cache, writes answers. Which registry, which status and how bytes go out is decided by the modules beside it. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { CacheStatus, Demand } from '../cache/answer.ts'
 import type { BlobAnswer } from '../cache/blobs.ts'
 import type { Cache } from '../cache/cache.ts'
@@ -16,15 +16,17 @@ import { type ByteRange, decideRange } from '../oci/range.ts'
 import { makeReference } from '../oci/reference.ts'
 import { isSystemError } from '../store/space.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/error.ts'
+import type { Answer } from './answer.ts'
 import type { BufferPool } from './buffers.ts'
-import { cacheStatusOfError, formatCacheStatus, formatWarning } from './cache-status.ts'
+import { cacheResultOf, cacheResultOfError, cacheStatusOfError, formatCacheStatus, formatWarning, upstreamErrorIn } from './cache-status.ts'
 import { type Asked, machineryError, toOciError } from './errors.ts'
-import type { Note } from './listener.ts'
 import { refuseName } from './name-rules.ts'
 import { nextPageLink, pageLimit, pageOf } from './paging.ts'
+import type { Note } from './request-line.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
 import { endShort, type HeaderList, writeBody, writeError } from './respond.ts'
 import { findRoute, type NamedRoute, type Route } from './route.ts'
+import { safeUrl } from './safe-url.ts'
 import { ClientGone, sendBlob } from './send.ts'
 import { type RegistryNames, whichRegistry } from './which-registry.ts'
 
@@ -44,7 +46,7 @@ export type PullApiDeps = {
 
 type Exchange = {
   readonly req: IncomingMessage
-  readonly res: ServerResponse
+  readonly res: Answer
   readonly note: Note
   readonly target: RequestTarget
   readonly demand: Demand
@@ -66,13 +68,14 @@ export class PullApi {
   }
 
   /** Answers one request, whatever happens: what is in memory, within this turn. Neither throws nor rejects. */
-  handle(req: IncomingMessage, res: ServerResponse, note: Note): void | Promise<void> {
+  handle(req: IncomingMessage, res: Answer, note: Note): void | Promise<void> {
     const headers: HeaderList = []
     let route: Route = { kind: 'unknown', underV2: false }
     const fail = (error: unknown) => this.#fail({ req, res, note, headers }, error, route)
     try {
       const target = parseTarget(req.url ?? '/')
       route = findRoute(target.segments)
+      note.route = route.kind
       const cacheControl = req.headers['cache-control']
       const onlyIfCached = cacheControl !== undefined && /\bonly-if-cached\b/i.test(cacheControl)
       return this.#answer(route, { req, res, note, target, demand: { onlyIfCached }, headers })?.catch(fail)
@@ -93,8 +96,10 @@ export class PullApi {
       case 'ping':
         return this.#pong(exchange)
       case 'manifest':
+        exchange.note.target = route.reference
         return this.#manifest(route.reference, this.#source(route, exchange), exchange)
       case 'blob':
+        exchange.note.target = route.reference
         return this.#blob(route.reference, this.#source(route, exchange), exchange)
       case 'tags':
         return this.#tags(this.#source(route, exchange), exchange)
@@ -205,7 +210,7 @@ export class PullApi {
   }
 
   /** The registry and repository that a request names; says so in `OCI-Namespace` where `ns` was used (distribution-spec, "Registry Proxying"). */
-  #source(route: NamedRoute, { req, headers, target }: Exchange): Source {
+  #source(route: NamedRoute, { req, headers, target, note }: Exchange): Source {
     const given = target.query.get('ns') ?? ''
     const ns = given === '' || this.#namesThisServer(given, req) ? undefined : given
     const header = req.headers['x-registry']
@@ -213,6 +218,7 @@ export class PullApi {
       { ns, prefix: route.prefix, name: route.name, header: typeof header === 'string' && header !== '' ? header : undefined },
       this.#deps.names,
     )
+    note.source = source
     if (ns !== undefined) headers.push('oci-namespace', ns)
     refuseName(this.#deps.settings.nameRules, source.registry, source.repository)
     return source
@@ -241,33 +247,38 @@ export class PullApi {
   #fail({ req, res, note, headers }: Omit<Exchange, 'target' | 'demand'>, error: unknown, route: Route): void {
     if (error instanceof ClientGone) return
     if (res.headersSent) {
-      this.#deps.log.warn('answer ended short', { url: req.url, error })
+      note.cause = upstreamErrorIn(error)?.kind
+      this.#deps.log.warn('answer ended short', { url: safeUrl(req.url ?? ''), request: res.requestId, error })
       endShort(req, res)
       return
     }
     const known = toOciError(error, askedOf(route))
-    this.#logFailure(req, error, route, known)
+    this.#logFailure(req, res.requestId, error, route, known)
     const told = known ?? new OciError(500, 'UNAVAILABLE', 'an unexpected error, noted in the server log')
-    note.cache = told.headers['cache-status'] ?? cacheStatusOfError(error)
-    writeError(res, told, [...headers, 'cache-status', note.cache])
+    note.cache ??= cacheResultOfError(error)
+    note.cause = upstreamErrorIn(error)?.kind
+    note.why = told.message
+    writeError(res, told, [...headers, 'cache-status', told.headers['cache-status'] ?? cacheStatusOfError(error)])
   }
 
   /** What clients show of an answer is its status, so that the reason has to be here. Of a blob its fill has said it. */
-  #logFailure({ method, url }: IncomingMessage, error: unknown, route: Route, known: OciError | undefined): void {
+  #logFailure(req: IncomingMessage, request: string, error: unknown, route: Route, known: OciError | undefined): void {
     const { log } = this.#deps
-    if (known === undefined) log.error('bug: unexpected error', { method, url, error, bug: true })
-    else if (isSystemError(error)) log.error('the store failed', { method, url, error })
+    const asked = { method: req.method, url: safeUrl(req.url ?? ''), request }
+    if (known === undefined) log.error('bug: unexpected error', { ...asked, error, bug: true })
+    else if (isSystemError(error)) log.error('the store failed', { ...asked, error })
     else if (error instanceof UpstreamError && route.kind !== 'blob') {
-      log[TOLD_ALREADY.has(error.kind) ? 'info' : 'warn']('upstream failed', { method, url, kind: error.kind, error })
+      log[TOLD_ALREADY.has(error.kind) ? 'info' : 'warn']('upstream failed', { ...asked, kind: error.kind, error })
     }
   }
 }
 
 /** The headers of an answer: those of every answer, what the cache did for it, and `more`. @param status undefined where no content stands behind it */
 function headersOf({ headers, note }: Exchange, status: CacheStatus | undefined, ...more: HeaderList): HeaderList {
-  note.cache = formatCacheStatus(status)
+  note.cache = cacheResultOf(status)
+  if (status?.hit === true) note.cause = status.stale
   const warning = status === undefined ? undefined : formatWarning(status)
-  const all = [...headers, 'cache-status', note.cache, ...more]
+  const all = [...headers, 'cache-status', formatCacheStatus(status), ...more]
   if (warning !== undefined) all.push('warning', warning)
   return all
 }

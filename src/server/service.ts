@@ -4,6 +4,8 @@ import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { Renewable } from '../async/renewable.ts'
 import { defaultBudgets } from '../cache/budgets.ts'
 import { Cache } from '../cache/cache.ts'
+import { Census } from '../cache/census.ts'
+import { FILL_FAILURES } from '../cache/fill-failure.ts'
 import { ImageLoadQueue, type ImageLoads } from '../cache/image-loads.ts'
 import { Preload } from '../cache/preload.ts'
 import type { Prunes } from '../cache/prune-report.ts'
@@ -13,11 +15,15 @@ import { parsePatterns } from '../config/expression.ts'
 import { LiveConfig } from '../config/live-config.ts'
 import { size } from '../config/sizes.ts'
 import { duration } from '../config/value-types.ts'
+import { BoundedNames } from '../observe/bounded-names.ts'
 import type { Clock } from '../observe/clock.ts'
+import { Counts } from '../observe/counts.ts'
+import { Prometheus } from '../observe/exposition.ts'
 import type { Log } from '../observe/log.ts'
 import type { DiskSpace } from '../store/disk-space.ts'
 import type { LockHolder } from '../store/lock.ts'
 import { pruneNote } from '../store/prune-note.ts'
+import { countQuarantined } from '../store/quarantine.ts'
 import { scrubNote } from '../store/scrub-note.ts'
 import { StoreFiles } from '../store/store-files.ts'
 import { type StorePartsOptions, storeParts } from '../store/store-parts.ts'
@@ -34,6 +40,8 @@ import { answerHealth, type HealthState, isForHealth } from './health.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
 import { listedImages } from './image-files.ts'
 import { Listener } from './listener.ts'
+import { answerMetrics, isForMetrics } from './metrics-api.ts'
+import { type ObservedParts, observe } from './observed.ts'
 import { PullApi } from './pull-api.ts'
 import { ServerTls } from './server-tls.ts'
 import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
@@ -73,6 +81,8 @@ const DRAIN_MS = 30_000
 const DRAIN_KEPT_SOCKET_MS = 15_000
 /** Of what is answered beside pulls on other ports. */
 const SIDE_DRAIN_MS = 2_000
+/** How many registries that nobody configured have their own name in metrics. */
+const MEASURED_REGISTRIES = 50
 
 /** @throws Error that says in one line what cannot be used, or the system's error for an address that cannot be listened on */
 export function startService(deps: ServiceDeps): Promise<Service> {
@@ -118,7 +128,10 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const upstreams = configuredUpstreams({ config, clock, log, version }, viaName)
   const scrub = { files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
   const prune = { note: pruneNote(path, log, files) }
-  const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets: defaultBudgets(settings), clock, log })
+  const measures = config.metrics === 0 ? undefined : newMeasures(config)
+  const metrics = measures?.counts
+  const budgets = defaultBudgets(settings)
+  const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets, clock, log, metrics })
   const names = new ConfiguredNames(settings)
   const drainMs = config.drainTimeoutMs ?? (deps.socket === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
   const isSelf = (host: string, hostHeader: string | undefined) =>
@@ -127,11 +140,15 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const end = wish()
   const preload = new Renewable(() => newPreload(cache, settings, clock, log))
   const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), settings, log })
-  const sides = sideApis({ ...deps, config: settings }, { cache, upstreams, names, space, loads: deps.loads ?? queue, stop: end.make }, at)
+  const census = new Census({ store, quarantined: () => countQuarantined(path, files), clock, log })
+  const certificateExpiryMs = () => tls?.expiresMs
+  const sideParts = { cache, upstreams, names, space, census, certificateExpiryMs, loads: deps.loads ?? queue, stop: end.make }
+  const sides = sideApis({ ...deps, config: settings }, sideParts, measures, at)
   const { maxConnections, maxRequestsPerClient } = config.limits
   const pull = limitPerClient((req, res, note) => api.handle(req, res, note), maxRequestsPerClient)
-  const listener = new Listener({ handle: besidePulls(pull, sides, config.port), tls: tlsSettings, maxConnections, clock, log })
-  const sideListeners = new SideListeners(sides, config.port, clock, log)
+  const listener = new Listener({ handle: besidePulls(pull, sides, config.port), tls: tlsSettings, maxConnections, clock, log, metrics })
+  const sideListeners = new SideListeners(sides, config.port, { clock, log, metrics })
+  measures?.prometheus.start()
   await hold.begin()
   try {
     Object.assign(at, await listen(listener, deps))
@@ -203,12 +220,14 @@ type SideParts = Pick<AdminParts, 'names' | 'loads' | 'stop'> & {
   readonly cache: Cache
   readonly upstreams: Upstreams
   readonly space: DiskSpace
+  readonly census: Census
+  readonly certificateExpiryMs: () => number | undefined
 }
 
 /** What is answered beside pulls. */
-function sideApis(deps: ServiceDeps, parts: SideParts, at: Place): SideApi[] {
+function sideApis(deps: ServiceDeps, parts: SideParts, measures: Measures | undefined, at: Place): SideApi[] {
   const { config, clock, log, version, pruner = parts.cache.pruner } = deps
-  const { cache, upstreams, space } = parts
+  const { cache, upstreams, space, census, certificateExpiryMs } = parts
   const storage = () => space.look().then(() => space.trouble)
   const token = new AdminToken(config, log)
   const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port, at.adminScheme)
@@ -217,15 +236,47 @@ function sideApis(deps: ServiceDeps, parts: SideParts, at: Place): SideApi[] {
   const look = async (): Promise<HealthState> => ({ isLoaded: cache.isLoaded, storage: await storage(), upstreams: upstreams.all() })
   const health: SideApi = {
     name: 'health',
+    route: 'health',
     port: config.health,
     isFor: isForHealth,
     handle: (req, res) => answerHealth(req, res, look),
     level: 'debug',
   }
+  const budgetBytes = () => config.budget.maxBytes
+  const observed: ObservedParts = { version, cache, census, pruner, upstreams, budgetBytes, storage, certificateExpiryMs }
   return [
-    { name: 'the admin API', port: config.admin.port, isFor: isForAdmin, handle: (req, res) => admin.handle(req, res), level: 'info' },
+    {
+      name: 'the admin API',
+      route: 'admin',
+      port: config.admin.port,
+      isFor: isForAdmin,
+      handle: (req, res) => admin.handle(req, res),
+      level: 'info',
+    },
     ...(config.health === 0 ? [] : [health]),
+    ...(measures === undefined ? [] : [metricsApi(config.metrics, measures.prometheus, observed)]),
   ]
+}
+
+function metricsApi(port: number, prometheus: Prometheus, parts: ObservedParts): SideApi {
+  const expose = async () => prometheus.expose(await observe(parts))
+  return {
+    name: 'metrics',
+    route: 'metrics',
+    port,
+    isFor: isForMetrics,
+    handle: (req, res) => answerMetrics(req, res, expose),
+    level: 'debug',
+  }
+}
+
+/** What counts, and what writes that down. */
+type Measures = { readonly counts: Counts; readonly prometheus: Prometheus }
+
+function newMeasures({ registries }: Config): Measures {
+  const names = new BoundedNames(configuredNames(registries).values(), MEASURED_REGISTRIES)
+  const counts = new Counts(names, FILL_FAILURES)
+  return { counts, prometheus: new Prometheus(counts, names) }
 }
 
 /** The parameters of the admin API are read as the configuration file is. */

@@ -1,9 +1,8 @@
 /**
- * What is answered beside pulls, `/health` and `/cmd/`: each on the port of pulls or on another one, which some may share.
+ * What is answered beside pulls, `/health`, `/metrics` and `/cmd/`: each on the port of pulls or on another one, which some may share.
  * Where pulls come in, all that it costs them is one look at the beginning of the path.
  */
-import type { Clock } from '../observe/clock.ts'
-import type { Log, LogLevel } from '../observe/log.ts'
+import type { LogLevel } from '../observe/log.ts'
 import { OciError } from '../oci/error.ts'
 import { Listener, type ListenerDeps } from './listener.ts'
 import { writeError } from './respond.ts'
@@ -17,7 +16,9 @@ export type SideApi = {
   readonly port: number
   readonly isFor: (url: string) => boolean
   readonly handle: Handle
-  /** Of the log line of a request on a port of its own. */
+  /** What metrics call it. */
+  readonly route: string
+  /** Of a request's line in the log. */
   readonly level: LogLevel
 }
 
@@ -32,12 +33,11 @@ export function besidePulls(pull: Handle, apis: readonly SideApi[], pullPort: nu
 export class SideListeners {
   readonly #listeners: readonly { readonly port: number; readonly listener: Listener }[]
 
-  constructor(apis: readonly SideApi[], pullPort: number, clock: Clock, log: Log) {
+  constructor(apis: readonly SideApi[], pullPort: number, deps: Omit<ListenerDeps, 'handle'>) {
     const ports = new Set(apis.filter((api) => !isWithPulls(api, pullPort)).map(({ port }) => port))
     this.#listeners = [...ports].map((port) => {
       const there = apis.filter((api) => api.port === port)
-      const level = there.every((api) => api.level === 'debug') ? 'debug' : 'info'
-      return { port, listener: new Listener({ handle: firstFor(there, nothing), level, clock, log }) }
+      return { port, listener: new Listener({ ...deps, handle: firstFor(there, nothing) }) }
     })
   }
 
@@ -60,7 +60,10 @@ function firstFor(apis: readonly SideApi[], otherwise: Handle): Handle {
   return (req, res, note) => {
     const url = req.url ?? ''
     const api = url.startsWith('/v2/') ? undefined : apis.find(({ isFor }) => isFor(url))
-    return (api?.handle ?? otherwise)(req, res, note)
+    if (api === undefined) return otherwise(req, res, note)
+    note.route = api.route
+    note.level = api.level
+    return api.handle(req, res, note)
   }
 }
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { dirname, join, relative } from 'node:path'
 import type { Log } from '../observe/log.ts'
-import { errorCode, isMissing, makeDirectory, removeFile, syncDirectory } from './file.ts'
+import { errorCode, isMissing, makeDirectory, namesIn, removeFile, syncDirectory } from './file.ts'
 import { systemFiles } from './file-system.ts'
 
 const QUARANTINE = 'quarantine'
@@ -25,6 +25,11 @@ export async function moveToQuarantine(root: string, path: string, why: string, 
   log.error('damaged file moved to quarantine', { file: path, quarantine: target, why })
   for (const moved of [directory, dirname(path)]) await syncDirectory(moved, files)
   return true
+}
+
+/** How many files lie there. @throws the system's error */
+export async function countQuarantined(root: string, files = systemFiles): Promise<number> {
+  return (await namesIn(join(root, QUARANTINE), files)).length
 }
 
 /** Removes what lies in the place of a file; a directory, which may hold anything, is moved out of the way. @throws the system's error */

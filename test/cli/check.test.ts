@@ -35,11 +35,11 @@ const cases: Case[] = [
   ],
   [
     'A feature to come is a warning',
-    'metrics: 9091',
+    'resolveRef: a.b/c:1',
     {},
     0,
     FINE,
-    'warning: this version does not have what these settings ask for, and goes on without: metrics ($/c.yaml:1)\n',
+    'warning: this version does not have what these settings ask for, and goes on without: resolveRef ($/c.yaml:1)\n',
   ],
   [
     'A certificate that is not there is a mistake',

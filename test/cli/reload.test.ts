@@ -7,15 +7,16 @@ import { run } from '../../src/cli/run.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { FakeIo } from './fake-io.ts'
 
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** A running server with that configuration; `reload` gives it another one, and tells what it says. */
 async function running(t: TestContext, yaml: string, args: readonly string[] = []) {
   const file = join(await temporaryDirectory(t), 'c.yaml')
   await writeFile(file, yaml)
   const io = new FakeIo()
   const code = run(['--config-file', file, ...args, 'serve'], io)
-  const until = async (isSo: () => boolean) => {
-    while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
-  }
   await until(() => io.err.includes('Process id'))
   t.after(async () => {
     await io.signal()
@@ -82,12 +83,13 @@ test('A reload changes the level of the log', async (t) => {
   log?.info('before')
   await reload('logLevel: info')
   log?.info('after')
+  await until(() => io.err.includes('after'))
   assert.ok(!io.err.includes('before') && io.err.includes('INFO  after'), io.err)
 })
 
 test('Warnings of a reloaded configuration are logged', async (t) => {
   const { reload } = await running(t, '')
-  assert.match(await reload('metrics: 9091'), /WARN {2}this version does not have .*: metrics \(c\.yaml:1\)\n$/)
+  assert.match(await reload('resolveRef: a.b/c:1'), /WARN {2}this version does not have .*: resolveRef \(c\.yaml:1\)\n$/)
 })
 
 test('SIGHUP opens the log file again, so that it can be moved away', async (t) => {
@@ -95,13 +97,14 @@ test('SIGHUP opens the log file again, so that it can be moved away', async (t) 
   const file = join(directory, 'x.log')
   const io = new FakeIo()
   const code = run(['serve', '--log-level', 'info', '--log-file', file], io)
-  while (!io.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => io.err.includes('Process id'))
   io.started[0]?.log.info('before')
   await rename(file, `${file}.1`)
   io.hangUp()
   const content = () => readFile(file, 'utf8').catch(() => '')
-  while (!(await content()).includes('reloaded')) await new Promise((resolve) => setImmediate(resolve))
+  await until(async () => (await content()).includes('reloaded'))
   io.started[0]?.log.info('after')
+  await until(async () => (await content()).includes('after'))
   assert.match(await content(), /^[^\n]*reloaded[^\n]*\n[^\n]*after\n$/)
   assert.match(await readFile(`${file}.1`, 'utf8'), /^[^\n]*before\n$/)
   await io.signal()
@@ -119,11 +122,11 @@ test('SIGHUP during the start ends nothing, and counts when the server runs', as
   })
   io.startService = (deps) => held.then(() => start(deps))
   const code = run(['--config-file', file, 'serve'], io)
-  while (io.listeners === 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => io.listeners > 0)
   await writeFile(file, 'airGapped: true')
   io.hangUp()
   goOn()
-  while (io.reloads.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => io.reloads.length > 0)
   assert.equal(io.reloads[0]?.airGapped, true)
   await io.signal()
   assert.deepEqual([await code, io.listeners], [0, 0])

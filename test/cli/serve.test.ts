@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
@@ -155,10 +155,12 @@ test('The banner says that there is the built-in image and nothing else, whateve
   assert.equal(io.err, banner(8080).replace(/^Store: .*\nRegistries: .*$/m, serving))
 })
 
-test('A warning follows the banner, at the level error too', async () => {
+test('A warning follows the banner, at the level error too', async (t) => {
   const io = new FakeIo()
-  await stopped(io, ['--preload-images', 'x', '--metrics', '2'])
-  const warning = 'this version does not have what these settings ask for, and goes on without: --metrics'
+  const file = join(await temporaryDirectory(t), 'x.yaml')
+  await writeFile(file, 'resolveRef: a.b/c:1\n')
+  await stopped(io, ['--config-file', file])
+  const warning = `this version does not have what these settings ask for, and goes on without: resolveRef (${file}:1)`
   assert.equal(io.err, `${banner(8080)}warning: ${warning}\n`)
 })
 
@@ -177,6 +179,21 @@ test('Log lines go to stderr', async () => {
   await io.signal()
   assert.equal(await code, 0)
   assert.equal(io.err, `${banner(8080)}2026-01-01T00:00:00.000Z INFO  server is running\n`)
+})
+
+test('A hang-up opens the log file anew', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [file, rotated] = [join(directory, 'x.log'), join(directory, 'x.log.1')]
+  const io = new FakeIo()
+  const { code } = await running(io, ['--log-level', 'warn', '--log-file', file])
+  io.started[0]?.log.warn('before')
+  await rename(file, rotated)
+  io.hangUp()
+  io.started[0]?.log.warn('after')
+  await io.signal()
+  assert.equal(await code, 0)
+  assert.match(await readFile(rotated, 'utf8'), / before\n$/)
+  assert.match(await readFile(file, 'utf8'), / after\n$/)
 })
 
 test('Log lines go to the log file, in the format that was asked for, and the banner to stderr', async (t) => {

@@ -54,7 +54,7 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['A switch of the other program takes no', ['--cache-manifests=no'], [], { cacheManifests: false }],
   ['A switch of the other program takes F', ['--cache-manifests=F'], [], { cacheManifests: false }],
   ['A switch of the other program may stand alone', ['-m'], [], { cacheManifests: true }],
-  ['Flags of features that come later are read', ['--preload-images', 'x', '--metrics', '10'], [], { preloadImages: 'x', metrics: 10 }],
+  ['Flags of a list and of a port are read', ['--preload-images', 'x', '--metrics', '10'], [], { preloadImages: 'x', metrics: 10 }],
 ]
 for (const [sentence, args, words, values] of read) {
   test(sentence, () => {

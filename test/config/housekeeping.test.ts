@@ -96,7 +96,7 @@ const mistakes: [text: string, message: string][] = [
   ['pruneConfig: {enabled: true, duration: -1d}', 'config.yaml:1: pruneConfig.duration: found less than nothing, want an age such as 30d'],
   ['pruneConfig: {enabled: true, frequency: 0s}', 'config.yaml:1: pruneConfig.frequency: found less than 1s, want a duration such as 1d'],
   ['pruneConfig: {count: -2}', 'config.yaml:1: pruneConfig.count: found -2, want a whole number from -1 to 2147483647'],
-  ['maxSize: 80%', 'config.yaml:1: maxSize: found "80%", want a size such as 500MiB or 2GB'],
+  ['maxSize: 80%', 'config.yaml:1: maxSize: found "80%", want a size such as 500MiB or 2GB, more than 0'],
   ['highWatermark: 101%', 'config.yaml:1: highWatermark: found "101%", want a part from 1% to 100%'],
   [
     'maxSize: 1GiB\nlowWatermark: 96%',

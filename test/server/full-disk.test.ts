@@ -6,7 +6,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Config } from '../../src/config/config.ts'
-import { openLogOutput } from '../../src/observe/log.ts'
+import { openLogOutput } from '../../src/observe/log-output.ts'
 import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
 import type { Service, ServiceDeps } from '../../src/server/service.ts'
 import { freePort } from '../e2e/support/ports.ts'
@@ -240,11 +240,15 @@ test('Log lines that a full disk cuts or loses stay apart from those that come w
   const disk = await SmallDisk.mounted(t, MIB)
   const path = join(disk.path, 'server.log')
   const output = openLogOutput(path)
-  output.write('first\n')
+  const write = (line: string) => {
+    output.write(line)
+    output.flush()
+  }
+  write('first\n')
   await disk.fill()
-  for (let i = 0; i < 10; i++) output.write(`${'x'.repeat(1500)}\n`)
+  for (let i = 0; i < 10; i++) write(`${'x'.repeat(1500)}\n`)
   await disk.empty()
-  output.write('last\n')
+  write('last\n')
   output.close()
   const lines = (await readFile(path, 'utf8')).split('\n')
   assert.deepEqual([lines[0], ...lines.slice(-2)], ['first', 'last', ''])

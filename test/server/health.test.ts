@@ -1,8 +1,10 @@
 /** What `/health` says, and where. */
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { parseRegistry } from '../../src/oci/name.ts'
-import { type HealthReport, type HealthState, healthReport } from '../../src/server/health.ts'
+import { answerHealth, type HealthReport, type HealthState, healthReport } from '../../src/server/health.ts'
 import type { StorageTrouble } from '../../src/store/space.ts'
 import type { UpstreamHealth } from '../../src/upstream/upstream.ts'
 import { freePort } from '../e2e/support/ports.ts'
@@ -141,4 +143,27 @@ test('A registry that is down degrades the health, which is 200 all the same, an
   assert.ok(!answer.body.includes(hub.host))
   assert.equal((await get(service, '/v2/app/manifests/1?ns=quay.io')).header('cache-status'), 'ociregistry; hit')
   await service.stop()
+})
+
+test('The probe for liveness says that the server answers, and the one for readiness waits for the catalog', async () => {
+  const server = createServer((req, res) => answerHealth(req, res, async () => state({ isLoaded })))
+  let isLoaded = false
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const statuses = () => Promise.all(['/livez', '/readyz', '/health'].map(async (target) => (await ask(port, target)).status))
+  assert.deepEqual(await statuses(), [200, 503, 200])
+  assert.match((await ask(port, '/readyz')).body.toString(), /catalog-loading/)
+  isLoaded = true
+  assert.deepEqual(await statuses(), [200, 200, 200])
+  server.close()
+})
+
+test('A registry that is down and a store that is full leave every probe at 200', async () => {
+  const upstreams = [upstream('quay.io', { state: 'down' })]
+  const full = state({ storage: { kind: 'full', why: 'the disk is full' }, upstreams })
+  const server = createServer((req, res) => answerHealth(req, res, async () => full))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  for (const target of ['/livez', '/readyz', '/health']) assert.equal((await ask(port, target)).status, 200, target)
+  server.close()
 })

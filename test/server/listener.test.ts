@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { createLog } from '../../src/observe/log.ts'
-import { Listener, type Note } from '../../src/server/listener.ts'
+import { Listener } from '../../src/server/listener.ts'
+import type { Note } from '../../src/server/request-line.ts'
 import { ManualClock } from '../support/clock.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { MemoryLog } from '../support/log.ts'
@@ -232,7 +233,7 @@ test('stop tells who has no answer after the grace to come again', async (t) => 
 })
 
 test('stop cuts what has not ended after the grace, with FIN and not RST', async (t) => {
-  const { listener, clock, connect } = await listen(t, (_, res) => void res.writeHead(200, { 'content-length': 1000 }).write('x'))
+  const { listener, clock, connect } = await listen(t, (_, res) => void res.writeHead(200, ['content-length', '1000']).write('x'))
   const connection = await connect()
   connection.send({ target: '/0' })
   await connection.head()
@@ -251,9 +252,9 @@ test('start says why it cannot listen', async (t) => {
 
 test('one line in the log per request: what was asked, the status, who asked, and how it ended', async (t) => {
   const { connect, log } = await listen(t, async (req, res, note) => {
-    note.cache = 'ociregistry; hit'
+    note.cache = 'hit'
     if (req.url !== '/short') return echo(req, res)
-    res.writeHead(200, { 'content-length': 10 }).write('x')
+    res.writeHead(200, ['content-length', '10']).write('x')
     res.socket?.end()
   })
   const connection = await connect()
@@ -263,14 +264,24 @@ test('one line in the log per request: what was asked, the status, who asked, an
   await connection.ending()
   connection.end()
   await eventually('all have a line', () => log.lines.length === 3)
+  const common = { status: 200, client: '127.0.0.1', cache: 'hit' }
   assert.deepEqual(
-    log.lines.map(({ level, message, fields }) => [level, message, { ...fields, ms: typeof fields.ms }]),
+    log.lines.map(({ level, message, fields: { status, bytes, client, cache, ended } }) => [
+      level,
+      message,
+      { status, bytes, client, cache, ended },
+    ]),
     [
-      ['info', 'GET /v2/a/manifests/1?ns=b', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit' }],
-      ['info', 'HEAD /x', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit' }],
-      ['info', 'GET /short', { status: 200, ms: 'number', client: '127.0.0.1', cache: 'ociregistry; hit', ended: 'short' }],
+      ['info', 'GET /v2/a/manifests/1?ns=b', { ...common, bytes: 22, ended: undefined }],
+      ['info', 'HEAD /x', { ...common, bytes: 2, ended: undefined }],
+      ['info', 'GET /short', { ...common, bytes: 1, ended: 'short' }],
     ],
   )
+  for (const { fields } of log.lines) {
+    assert.equal(typeof fields.ms, 'number')
+    assert.equal(typeof fields.firstMs, 'number')
+    assert.match(String(fields.request), /^[0-9a-f]{12}-\d+$/)
+  }
 })
 
 // What HTTP parsers let through in a target, byte by byte: it must not end a line, steer a terminal, or pass for a field

@@ -348,7 +348,7 @@ test('Certificates that change count for new connections; those that are open, a
   let answer: ServerResponse | undefined
   const { port, clock, log, tls } = await listen(t, settingsOf(files.server), (_, res) => {
     answer = res
-    res.writeHead(200, { 'content-length': 8 }).write('half')
+    res.writeHead(200, ['content-length', '8']).write('half')
   })
   const before = await handshake(t, port, { ca: files.authority.cert })
   const received: Buffer[] = []

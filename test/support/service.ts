@@ -44,6 +44,7 @@ export const CONFIG: Config = {
   load: { preloadImages: undefined, imageFile: undefined, platforms: 'all', referrers: false, concurrency: 4 },
   list: { header: false, shortDigest: false, patterns: undefined },
   health: 0,
+  metrics: 0,
   helloWorld: false,
 }
 

@@ -17,12 +17,13 @@ export type Wanted = {
 export const MISS = 'fwd=miss'
 export const HIT = 'hit'
 
-/** Every header of an answer but `Date`; a name that came twice is a failure. */
+/** Every header of an answer but `Date` and `X-Request-ID`, which are always there; a name that came twice is a failure. */
 export function headersOf(response: RawResponse): Record<string, string> {
   const names = response.headerLines.map(([name]) => name)
   assert.equal(new Set(names).size, names.length, `headers that came twice: ${names}`)
-  const { date, ...headers } = Object.fromEntries(response.headerLines)
+  const { date, 'x-request-id': id, ...headers } = Object.fromEntries(response.headerLines)
   assert(date !== undefined && !Number.isNaN(Date.parse(date)), 'Date')
+  assert.match(id ?? '', /^[\w.:-]{1,128}$/, 'X-Request-ID')
   return headers
 }
 
