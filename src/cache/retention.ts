@@ -124,7 +124,7 @@ export function newestMoment({ catalog }: Pick<StoreContent, 'catalog'>): { read
 class Marks {
   readonly manifests = new Set<Digest>()
   readonly blobs = new Set<Digest>()
-  /** What they take, if anybody wants to know: looking up the size of each blob is a third of the work. */
+  /** What they take, if anybody wants to know: looking up the size of each blob is a sixth of the planning. */
   bytes = 0
 
   constructor(
