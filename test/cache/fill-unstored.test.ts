@@ -211,6 +211,7 @@ cacheTest(
     ground.hub().plan('openBlob', { sizeBytes: null, tap, cutAfter: 6 * MIB })
     const { fill, ready } = ask(ground, digest)
     tap.allow(6 * MIB)
+    await until(() => fill.writtenBytes === 6 * MIB, 'what came is written')
     await settle()
     await ground.clock.advance(300)
     const whole = new Reader(await ready)
