@@ -446,7 +446,7 @@ export const settings = {
     type: integer(0, MAX_COUNT),
     default: 4096,
     since: 'pulling',
-    help: 'How many connections clients may have in all; 0: no limit.',
+    help: 'How many connections clients may have in all, and a quarter of it each; 0: no limit.',
   },
   maxRequestsPerClient: {
     type: integer(0, MAX_COUNT),

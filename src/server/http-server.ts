@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket, TlsOptions } from 'node:tls'
 import type { Log } from '../observe/log.ts'
 import { Answer } from './answer.ts'
+import { ClientCounts, clientOf } from './clients.ts'
 
 /** How long what may take, in ms. */
 export type HttpTimes = {
@@ -30,6 +31,9 @@ const TIMES: HttpTimes = {
   stalled: 600_000,
   look: 10_000,
 }
+
+/** One client may hold this part of all connections: who opens them and asks for nothing keeps nobody out. This host may hold all. */
+const PARTS = 4
 
 /** What is shown to clients and wanted of them; all of it may change while connections are open. */
 export type TlsMaterial = Required<Pick<TlsOptions, 'cert' | 'key' | 'ca' | 'minVersion'>>
@@ -109,21 +113,32 @@ function tlsOptions({ clientAuth }: { readonly clientAuth: 'none' | 'verify' }):
   return { ALPNProtocols: ['http/1.1'], requestCert: verify, rejectUnauthorized: verify }
 }
 
-/** One more is closed at once. The log says so when that begins, and again only after there was room for a while. */
+/**
+ * One more is closed at once; so is one more of a client that has its part. The log says so when that begins, and again only after there was room for a
+ * while.
+ */
 function limitConnections(server: AnswerServer, most: number, log: Log): void {
+  const counts = new ClientCounts(Math.ceil(most / PARTS))
   let open = 0
   let told = false
-  server.maxConnections = most
-  server.on('drop', (dropped) => {
-    if (!told) log.warn('too many connections: more are closed at once (maxConnections)', { most, client: dropped?.remoteAddress })
+  const tell = (message: string, client: string | undefined) => {
+    if (!told) log.warn(`${message}: more are closed at once (maxConnections)`, { most, client })
     told = true
-  })
+  }
+  server.maxConnections = most
+  server.on('drop', (dropped) => tell('too many connections', dropped?.remoteAddress))
   server.on('connection', (socket: Socket) => {
+    const client = clientOf(socket.remoteAddress)
+    const isTaken = counts.take(client)
     open++
     socket.once('close', () => {
+      if (isTaken) counts.leave(client)
       open--
       if (open < most * 0.9) told = false
     })
+    if (isTaken) return
+    tell('too many connections of one client', socket.remoteAddress)
+    socket.destroy()
   })
 }
 

@@ -5,7 +5,7 @@ import { ifRangeHolds, noneMatchHits } from '../../src/oci/conditional.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { decideRange, parseContentRange, totalOfUnsatisfied } from '../../src/oci/range.ts'
 import { bearerOf, judgeAccess } from '../../src/server/admin/access.ts'
-import { clientOf } from '../../src/server/client-limit.ts'
+import { clientOf } from '../../src/server/clients.ts'
 import { fuzz } from './fuzz.ts'
 
 const ranges = ['bytes=0-99', 'bytes=100-', 'bytes=-5', 'bytes=0-1,5-9', 'bytes 0-9/100', 'bytes */100', 'bytes 5-9/*']

@@ -4,7 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { systemClock } from '../../src/observe/clock.ts'
-import { clientOf, limitPerClient } from '../../src/server/client-limit.ts'
+import { limitPerClient } from '../../src/server/client-limit.ts'
+import { clientOf } from '../../src/server/clients.ts'
 import { Listener, type ListenerDeps } from '../../src/server/listener.ts'
 import { MemoryLog } from '../support/log.ts'
 import { RawConnection } from '../support/raw-http.ts'
@@ -29,6 +30,15 @@ async function listen(t: TestContext, deps: Partial<ListenerDeps> = {}): Promise
   return { port, log, connect }
 }
 
+/** False where it was closed. */
+function isServed(connection: RawConnection): Promise<boolean> {
+  connection.send({ target: '/' })
+  return connection.response().then(
+    ({ status }) => status === 200,
+    () => false,
+  )
+}
+
 test('One connection more than maxConnections is closed, which the log says once; when there is room again, another is served', async (t) => {
   const { connect, log } = await listen(t, { maxConnections: 10 })
   const open: RawConnection[] = []
@@ -45,14 +55,7 @@ test('One connection more than maxConnections is closed, which the log says once
   ])
   assert.equal((await open[0]?.ask({ target: '/' }))?.status, 200, 'those that are there are served')
   for (const connection of open) connection.close()
-  await eventually('another one is served', async () => {
-    const connection = await connect()
-    connection.send({ target: '/' })
-    return await connection.response().then(
-      ({ status }) => status === 200,
-      () => false,
-    )
-  })
+  await eventually('another one is served', async () => isServed(await connect()))
 })
 
 const clients: [address: string | undefined, client: string | undefined][] = [
@@ -75,6 +78,22 @@ for (const [address, client] of clients) {
 const outside = Object.values(networkInterfaces())
   .flatMap((list) => list ?? [])
   .find(({ internal, family }) => !internal && family === 'IPv4')?.address
+
+test('A client that holds a quarter of maxConnections gets no more of them, which the log says; others do, and it does when one has ended', {
+  skip: outside === undefined && 'privilege: this machine has no address but loopback',
+}, async (t) => {
+  const { connect, log } = await listen(t, { maxConnections: 20 })
+  const held = await Promise.all(Array.from({ length: 5 }, () => connect(outside)))
+  for (const connection of held) assert.equal((await connection.ask({ target: '/' })).status, 200)
+  for (let i = 0; i < 5; i++) await (await connect(outside)).ending()
+  assert.equal((await (await connect()).ask({ target: '/' })).status, 200, 'this host is served')
+  assert.deepEqual(
+    log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)[0],
+    'too many connections of one client: more are closed at once (maxConnections)',
+  )
+  held[0]?.close()
+  await eventually('another one is served', async () => isServed(await connect(outside)))
+})
 
 /** Answers when a test says so. */
 function held(): { readonly handle: ListenerDeps['handle']; readonly answers: ServerResponse[] } {
