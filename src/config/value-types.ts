@@ -236,6 +236,7 @@ export const repositoryGlob = scalarType({
   want: "a glob on registry/repository, such as ghcr.io, 'quay.io/org/**' or docker.io/library/alpine",
   placeholder: undefined,
   parse: ({ text }) => parseRepositoryGlob(text),
+  format: ({ text }) => text,
 })
 
 /** Only taken as text here: what reads expressions is loaded when there is one. */

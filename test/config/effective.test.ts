@@ -17,6 +17,7 @@ const cases: [sentence: string, yaml: string, args: readonly string[], rows: rea
   ['a size', 'maxSize: 2GB', [], [['maxSize', '2GB', 'config.yaml:1']]],
   ['a part of the disk', 'minFree: 7%', [], [['minFree', '7%', 'config.yaml:1']]],
   ['both parts of the default of minFree', '', [], [['minFree', '5% or 1GiB, whichever is less', 'default']]],
+  ['a list of globs', 'deny: [ghcr.io, "quay.io/a/**"]', [], [['deny', '[ghcr.io/**, quay.io/a/**]', 'config.yaml:1']]],
   ['a list', 'pins: [a, b]', [], [['pins', '[a, b]', 'config.yaml:1']]],
   [
     'a flag that is given more than once',

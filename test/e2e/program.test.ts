@@ -39,7 +39,7 @@ test('the file is executable, in strict mode, and sizes the thread pool and the 
 
 test('the licences of inlined libraries are in the file', async (t) => {
   const text = await readFile(await installProgram(t), 'utf8')
-  for (const name of ['yaml', 'undici']) {
+  for (const name of ['yaml', 'undici', 're2js', 'prom-client', 'tdigest', 'bintrees', '@opentelemetry/api']) {
     const licence = await readFile(join(root, 'node_modules', name, 'LICENSE'), 'utf8')
     assert.ok(text.includes(licence.trim()), `the licence of ${name}`)
   }

@@ -17,6 +17,7 @@ export async function installProgram(t: Cleanup): Promise<string> {
 
 export type Installation = {
   readonly program: string
+  readonly configFile: string
   readonly imagePath: string
   readonly port: number
   /** `http://127.0.0.1:<port>` */
@@ -71,6 +72,7 @@ export async function install(
   }
   return {
     program,
+    configFile,
     imagePath,
     port,
     url,
