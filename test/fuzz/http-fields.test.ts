@@ -60,7 +60,7 @@ fuzz(
     assert.equal(typeof ifRangeHolds(text, digest), 'boolean')
     bearerOf({ authorization: text })
     clientOf(text)
-    const facts = (headers: Record<string, string>) => ({ remoteAddress: '10.0.0.7', localAddress: '10.0.0.1', headers })
+    const facts = (headers: Record<string, string>) => ({ remoteAddress: '10.0.0.7', localAddress: '10.0.0.1', headers, hosts: 1 })
     for (const name of ['host', 'origin', 'referer', 'sec-fetch-site', 'forwarded'])
       assert.notEqual(judgeAccess(facts({ host: 'x', [name]: text })), 'open', 'nothing that is said opens the admin API to another host')
   },

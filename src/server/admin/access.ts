@@ -7,6 +7,8 @@ export type AccessFacts = {
   readonly remoteAddress: string | undefined
   readonly localAddress: string | undefined
   readonly headers: IncomingHttpHeaders
+  /** How often `Host` came. Node keeps the first; a proxy may have gone by another (RFC 9112 3.2). */
+  readonly hosts: number
 }
 
 /** `token`: only who shows that is let in. `page`: a page of another site sent it, which nothing excuses. */
@@ -19,14 +21,16 @@ const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/
 /** Who carries one of these came through a proxy, whoever may be behind it. */
 const BY_PROXY = /^(?:forwarded|via|x-forwarded-.*)$/
 
-export function factsOf({ socket, headers }: IncomingMessage): AccessFacts {
-  return { remoteAddress: socket.remoteAddress, localAddress: socket.localAddress, headers }
+export function factsOf({ socket, headers, headersDistinct }: IncomingMessage): AccessFacts {
+  const hosts = headersDistinct.host?.length ?? 0
+  return { remoteAddress: socket.remoteAddress, localAddress: socket.localAddress, headers, hosts }
 }
 
-export function judgeAccess({ remoteAddress = '', localAddress = '', headers }: AccessFacts): Access {
+export function judgeAccess({ remoteAddress = '', localAddress = '', headers, hosts }: AccessFacts): Access {
   if (isFromOtherPage(headers)) return 'page'
-  const isLocal = LOOPBACK_ADDRESS.test(remoteAddress) && LOOPBACK_ADDRESS.test(localAddress) && LOOPBACK_HOST.test(headers.host ?? '')
-  return isLocal && !Object.keys(headers).some((name) => BY_PROXY.test(name)) ? 'open' : 'token'
+  const isLocal = LOOPBACK_ADDRESS.test(remoteAddress) && LOOPBACK_ADDRESS.test(localAddress)
+  const isToLocal = hosts === 1 && LOOPBACK_HOST.test(headers.host ?? '')
+  return isLocal && isToLocal && !Object.keys(headers).some((name) => BY_PROXY.test(name)) ? 'open' : 'token'
 }
 
 /** The token of `Authorization: Bearer …` (RFC 6750 2.1); undefined where there is none. */

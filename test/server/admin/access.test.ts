@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Access, bearerOf, judgeAccess, localUrlOf, refusalOf, urlOf } from '../../../src/server/admin/access.ts'
 
-type Request = { remote?: string | undefined; local?: string | undefined; headers?: Record<string, string | undefined> }
+type Request = { remote?: string | undefined; local?: string | undefined; headers?: Record<string, string | undefined>; hosts?: number }
 
 const cases: [what: string, request: Request, want: Access][] = [
   ['from loopback to loopback', {}, 'open'],
@@ -26,6 +26,7 @@ const cases: [what: string, request: Request, want: Access][] = [
   ['to localhost with user', { headers: { host: 'me@localhost' } }, 'token'],
   ['to an address of this host', { headers: { host: '10.0.0.1:8080' } }, 'token'],
   ['to loopback in disguise', { headers: { host: '2130706433' } }, 'token'],
+  ['with two Hosts', { hosts: 2 }, 'token'],
   ['without Host', { headers: { host: undefined } }, 'token'],
   ['with an empty Host', { headers: { host: '' } }, 'token'],
   ['with Forwarded', { headers: { forwarded: 'for=10.0.0.7' } }, 'token'],
@@ -49,10 +50,10 @@ const cases: [what: string, request: Request, want: Access][] = [
   ['from a page without Host', { headers: { host: undefined, origin: 'http://127.0.0.1:8080' } }, 'page'],
 ]
 
-for (const [what, { headers, ...sockets }, want] of cases) {
+for (const [what, { headers, hosts = 1, ...sockets }, want] of cases) {
   const { remote, local } = { remote: '127.0.0.1', local: '127.0.0.1', ...sockets }
   test(`an admin request ${what}: ${want}`, () =>
-    assert.equal(judgeAccess({ remoteAddress: remote, localAddress: local, headers: { host: '127.0.0.1:8080', ...headers } }), want))
+    assert.equal(judgeAccess({ remoteAddress: remote, localAddress: local, headers: { host: '127.0.0.1:8080', ...headers }, hosts }), want))
 }
 
 const bearers: [authorization: string | undefined, want: string | undefined][] = [

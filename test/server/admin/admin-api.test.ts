@@ -9,6 +9,7 @@ import { lockHolder } from '../../../src/store/lock.ts'
 import { freePort } from '../../e2e/support/ports.ts'
 import { startFakeRegistry } from '../../support/fake-registry.ts'
 import { temporaryDirectory } from '../../support/files.ts'
+import { RawConnection } from '../../support/raw-http.ts'
 import { entry } from '../../support/server.ts'
 import { get, serve } from '../../support/service.ts'
 import { askAt, layAdmin, messageOf } from './support.ts'
@@ -43,6 +44,14 @@ test('The admin API answers this host, and nobody else without a token', async (
     assert.ok(messageOf(refused).includes(`http://127.0.0.1:${service.port}/cmd/…`))
     assert.ok(messageOf(refused).includes('admin.tokenFile'))
   }
+})
+
+test('A request with two Hosts is not from this host, whatever the first one says', async (t) => {
+  const { service } = await layAdmin(t)
+  const connection = await RawConnection.open(service.port)
+  t.after(() => connection.close())
+  connection.write('GET /cmd/status HTTP/1.1\r\nhost: 127.0.0.1\r\nhost: rebound.example\r\n\r\n')
+  assert.equal((await connection.response()).status, 403)
 })
 
 test('A request from another host is refused on every path, known or not', async (t) => {
