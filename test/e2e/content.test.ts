@@ -49,10 +49,10 @@ async function storedManifests({ imagePath }: Installation): Promise<string[]> {
   return names.flat().map((name) => `sha256:${name}`)
 }
 
-/** The files of all references, as they are. */
+/** The files of all references, as they are; not those that are being written. */
 async function storedReferences({ imagePath }: Installation): Promise<string> {
   const directory = join(imagePath, 'refs')
-  const names = await readdir(directory).catch(() => [])
+  const names = (await readdir(directory).catch(() => [])).filter((name) => !name.startsWith('.'))
   return (await Promise.all(names.map((name) => readFile(join(directory, name), 'utf8')))).join('\n')
 }
 
