@@ -10,6 +10,7 @@ import { decodePruneNote, encodePruneNote, pruneNote } from '../../src/store/pru
 import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
+import { NOTHING_PRUNED } from '../support/prune-report.ts'
 import { d } from './sketch.ts'
 import { settle, until } from './support.ts'
 
@@ -24,20 +25,10 @@ const SETTINGS: PruneConfig = {
   count: undefined,
   dryRun: false,
 }
-const NOTHING: Omit<PruneReport, 'dryRun'> = {
-  references: [],
-  manifests: [],
-  blobs: [],
-  stays: [],
-  freedBytes: 0,
-  keptBytes: 0,
-  failures: [],
-}
-
 class RecordingPruner implements Prunes {
   readonly last = undefined
   readonly calls: { readonly kind: 'look' | 'prune'; readonly rules: PruneRules }[] = []
-  answer: () => Omit<PruneReport, 'dryRun'> = () => NOTHING
+  answer: () => Omit<PruneReport, 'dryRun'> = () => NOTHING_PRUNED
 
   async look(rules: PruneRules): Promise<PruneReport> {
     this.calls.push({ kind: 'look', rules })
@@ -98,7 +89,7 @@ test('A restart does not begin the interval anew, and one that was missed is mad
 test('A dry run never deletes, and says what would go', async (t) => {
   const { pruner, clock, log, begin } = await scheduled(t, { dryRun: true })
   pruner.answer = () => ({
-    ...NOTHING,
+    ...NOTHING_PRUNED,
     references: [{ reference: 'a.io/x:1', digest: d('x'), createdMs: 0, pulledMs: 0 }],
     manifests: [{ digest: d('x'), kind: 'image', references: ['a.io/x:1'], orphan: false }],
     freedBytes: 5,

@@ -7,6 +7,7 @@ import type { Config } from '../../../src/config/config.ts'
 import { formatImageName, type ImageName } from '../../../src/oci/image-name.ts'
 import type { Service } from '../../../src/server/service.ts'
 import { temporaryDirectory } from '../../support/files.ts'
+import { NOTHING_PRUNED } from '../../support/prune-report.ts'
 import type { RawRequest, RawResponse } from '../../support/raw-http.ts'
 import { RawConnection } from '../../support/raw-http.ts'
 import { get, serve } from '../../support/service.ts'
@@ -16,15 +17,7 @@ export const JSON_PLEASE = { accept: 'application/json' }
 /** Removes nothing, and says what a test wants. */
 export class FakePruner implements Prunes {
   readonly asked: { readonly rules: PruneRules; readonly dryRun: boolean }[] = []
-  answer: Omit<PruneReport, 'dryRun'> | Error = {
-    references: [],
-    manifests: [],
-    blobs: [],
-    stays: [],
-    freedBytes: 0,
-    keptBytes: 0,
-    failures: [],
-  }
+  answer: Omit<PruneReport, 'dryRun'> | Error = NOTHING_PRUNED
   last: Prunes['last']
 
   look(rules: PruneRules): Promise<PruneReport> {
