@@ -12,8 +12,8 @@ import { select } from './test-selection.mjs'
 /** Set by .ci/run: an end-to-end test that lacks a package is a failure. */
 const requirePackages = (process.env.OCIREGISTRY_TEST_REQUIRE_PACKAGES ?? '') !== ''
 
-/** By itself Node leaves one core idle, which is half of two. */
-const unitsAtOnce = Math.max(2, availableParallelism())
+/** By itself Node leaves one core idle, which is half of two. End-to-end tests mostly wait for other programs. */
+const filesAtOnce = Math.max(2, availableParallelism())
 /** A file of tests that takes this long hangs; nothing comes near it. */
 const unitFileMs = 120_000
 /** All cells of the matrix are one file. */
@@ -40,13 +40,13 @@ async function runAll(temporary, args) {
   if (types) await steps.program('types', 'tsc', ['--noEmit'])
   if (lint) await steps.program('lint', 'biome', ['check', '.'])
   if (unit.length > 0)
-    await steps.tests('unit tests', unit, [`--test-concurrency=${unitsAtOnce}`, `--test-timeout=${unitFileMs}`, ...flags])
+    await steps.tests('unit tests', unit, [`--test-concurrency=${filesAtOnce}`, `--test-timeout=${unitFileMs}`, ...flags])
   if (faults.length > 0) await steps.tests('faults', faults, [`--test-timeout=${faultsFileMs}`, ...flags])
   if (e2e.length > 0) {
     installPackages()
     const built = await steps.node('build', ['build.mjs'])
-    // one file at a time: they share the machine with a registry, a server and its clients
-    if (built) await steps.tests('end-to-end tests', e2e, ['--test-concurrency=1', `--test-timeout=${e2eFileMs}`, ...flags])
+    const atOnce = [`--test-concurrency=${filesAtOnce}`, `--test-timeout=${e2eFileMs}`]
+    if (built) await steps.tests('end-to-end tests', e2e, [...atOnce, ...flags])
   }
   const { ok, text } = summarize(steps.done, steps.outcomes, { requirePackages })
   process.stdout.write(text)
