@@ -8,7 +8,7 @@ import { findRoute, type Route } from '../../src/server/route.ts'
 import { layAdmin } from './admin/support.ts'
 
 type Parameter = { readonly $ref?: string; readonly name: string; readonly in: string; readonly schema: { readonly type: string } }
-type Operation = { readonly responses: Readonly<Record<string, { readonly $ref?: string }>> }
+type Operation = { readonly requestBody?: object; readonly responses: Readonly<Record<string, { readonly $ref?: string }>> }
 type Path = Readonly<Record<string, Operation>> & { readonly parameters?: readonly Parameter[] }
 type Described = {
   readonly paths: Readonly<Record<string, Path>>
@@ -46,11 +46,14 @@ test('Every path, method and parameter of the admin API is described, and nothin
         methodsOf(item).sort(),
         parameters.map(({ name }) => name),
         parameters.filter(({ schema }) => schema.type === 'array').map(({ name }) => name),
+        methodsOf(item).some((method) => item[method.toLowerCase()]?.requestBody !== undefined),
       ]
     })
   assert.deepEqual(
     told,
-    ADMIN_ROUTES.map(({ path, methods, parameters, repeatable = [] }) => [path, [...methods].sort(), parameters, repeatable]),
+    ADMIN_ROUTES.map(({ path, methods, parameters, repeatable = [], takesBody = false }) => {
+      return [path, [...methods].sort(), parameters, repeatable, takesBody]
+    }),
   )
 })
 

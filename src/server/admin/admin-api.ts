@@ -8,6 +8,7 @@ import { parseTarget } from '../request-target.ts'
 import { type HeaderList, writeError } from '../respond.ts'
 import { bearerOf, factsOf, judgeAccess, refusalOf } from './access.ts'
 import { type AdminAnswer, writeAnswer } from './answer.ts'
+import { refuseBody } from './body.ts'
 import { explain } from './explain.ts'
 import { listBlobs, listImages, listManifests } from './lists.ts'
 import { Parameters } from './parameters.ts'
@@ -66,6 +67,7 @@ export class AdminApi {
     if (route === undefined) throw new OciError(404, 'UNSUPPORTED', `there is nothing at ${rawPath.slice(0, 200)}`)
     refuseOtherMethods(req, route)
     const parameters = new Parameters(query.params, route)
+    if (route.takesBody !== true) await refuseBody(req, res, 'none: the parameters go in the query, behind ?')
     if (READS_CATALOG.has(route.operation)) await this.#deps.cache.ready
     return OPERATIONS[route.operation](parameters, this.#deps, req, res)
   }

@@ -6,7 +6,7 @@ import { formatImageName } from '../../oci/image-name.ts'
 import type { Platform } from '../../oci/manifest.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import type { AdminAnswer } from './answer.ts'
-import { readObject } from './body.ts'
+import { readObject, refuseBody } from './body.ts'
 import { badRequest, mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
 import { readImageName } from './reference-text.ts'
@@ -21,6 +21,7 @@ export async function prefetch(
   res: ServerResponse,
 ): Promise<AdminAnswer> {
   const refs = parameters.all('ref')
+  if (refs.length > 0) await refuseBody(req, res, 'none beside ref: images go in the one or in the other')
   const wish = refs.length > 0 ? { images: refs, options: {} } : wishOf(await readObject(req, res, MOST_BODY_BYTES))
   const at = (i: number) => (refs.length > 0 ? 'ref' : `images[${i}]`)
   const images = wish.images.map((text, i) => readImageName(text, names, at(i)))

@@ -12,6 +12,8 @@ export type AdminRoute = {
   readonly parameters: readonly string[]
   /** Those of them that may be given more than once. */
   readonly repeatable?: readonly string[]
+  /** Whether it may have a body; all others are refused with one. */
+  readonly takesBody?: true
 }
 
 const READ: readonly AdminMethod[] = ['GET', 'HEAD']
@@ -27,7 +29,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { path: '/cmd/image/list', operation: 'listImages', methods: READ, parameters: ['pattern', 'digest', 'count'] },
   { path: '/cmd/blob/list', operation: 'listBlobs', methods: READ, parameters: ['substr', 'count'] },
   { path: '/cmd/manifest/list', operation: 'listManifests', methods: READ, parameters: ['pattern', 'count'] },
-  { path: '/cmd/prefetch', operation: 'prefetch', methods: ['POST'], parameters: ['ref'], repeatable: ['ref'] },
+  { path: '/cmd/prefetch', operation: 'prefetch', methods: ['POST'], parameters: ['ref'], repeatable: ['ref'], takesBody: true },
   { path: '/cmd/status', operation: 'status', methods: READ, parameters: [] },
   { path: '/cmd/explain', operation: 'explain', methods: READ, parameters: ['ref'] },
 ]

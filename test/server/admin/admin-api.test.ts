@@ -196,6 +196,45 @@ test('A mistake in a request is 400 with one line that names the parameter, and 
   )
 })
 
+const bodiless = ADMIN_ROUTES.filter(({ takesBody }) => takesBody !== true).flatMap(({ path, methods }) =>
+  methods.filter((method) => method !== 'HEAD').map((method) => [method, path] as const),
+)
+test('A body where none is wanted is 400 and says where parameters go, and nothing is done', async (t) => {
+  const { ask, pruner, loads, service } = await layAdmin(t)
+  let isStopped = false
+  service.stopRequested.then(() => {
+    isStopped = true
+  })
+  const prefetch = ['POST', '/cmd/prefetch?ref=alpine:3'] as const
+  for (const [method, target] of [...bodiless, prefetch]) {
+    const refused = await ask(target, { method, body: 'type=orphans' })
+    assert.equal(refused.status, 400, `${method} ${target}`)
+    assert.match(messageOf(refused), target === prefetch[1] ? /^body: .*beside ref/ : /^body: found one, want none: .* in the query/)
+  }
+  assert.deepEqual([pruner.asked, loads.asked, isStopped], [[], [], false])
+})
+
+const chunked = { 'transfer-encoding': 'chunked' }
+const announced: [what: string, headers: Record<string, string>, body: string, status: number][] = [
+  ['nothing', {}, '', 200],
+  ['content-length: 0', { 'content-length': '0' }, '', 200],
+  ['no chunk', chunked, '0\r\n\r\n', 200],
+  ['a chunk', chunked, '1\r\nx\r\n0\r\n\r\n', 400],
+  ['a byte', { 'content-length': '1' }, 'x', 400],
+  ['a body that waits to be asked for', { 'content-length': '1', expect: '100-continue' }, '', 400],
+]
+for (const [what, headers, body, status] of announced) {
+  test(`A prune that comes with ${what} is ${status}`, async (t) => {
+    const { service, pruner } = await layAdmin(t)
+    const connection = await RawConnection.open(service.port)
+    t.after(() => connection.close())
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+    connection.write(`POST /cmd/prune?type=orphans HTTP/1.1\r\nhost: localhost\r\n${lines.join('')}\r\n${body}`)
+    assert.equal((await connection.response()).status, status)
+    assert.equal(pruner.asked.length, status === 200 ? 1 : 0)
+  })
+}
+
 test('On a port of its own the admin API is not on the port of pulls, which says where it is', async (t) => {
   const port = await freePort()
   const { ask, service } = await layAdmin(t, { admin: { tokenFile: undefined, port } })
