@@ -18,6 +18,7 @@ export class Arrival {
   /** Nobody but an earlier fill says how long it is. */
   #sizeIsNoted = false
   #accepted = 0
+  #received = 0
   #isSuspect = false
 
   /** @param sizeBytes undefined where nobody knows */
@@ -34,6 +35,11 @@ export class Arrival {
   /** Bytes that came and were hashed; all of them are written, or on their way. */
   get acceptedBytes(): number {
     return this.#accepted
+  }
+
+  /** Bytes that came from a source, those among them that were dropped since. */
+  get receivedBytes(): number {
+    return this.#received
   }
 
   /** All of it is held back. */
@@ -100,6 +106,7 @@ export class Arrival {
       throw this.wrong(source, `more than its ${this.#sizeBytes} bytes came`)
     }
     this.#accepted += chunk.byteLength
+    this.#received += chunk.byteLength
     this.#hash.update(chunk)
     return chunk
   }

@@ -116,6 +116,11 @@ export class Fill {
     return this.#arrival.progress.written
   }
 
+  /** How much of it came from registries: not what an earlier fill left, but also what was dropped again. */
+  get receivedBytes(): number {
+    return this.#arrival.receivedBytes
+  }
+
   /** Undefined as long as nobody has said. */
   get sizeBytes(): number | undefined {
     return this.#arrival.sizeBytes

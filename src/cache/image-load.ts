@@ -164,11 +164,8 @@ export class ImageLoad {
     if (onlyLook) return false
     this.hasFetched = true
     const fetch = () =>
-      supply.fetch(use, [this.#name.reference, { registry, repository }], urgency, this.#signal, (fill) => {
-        blob.is = 'fetching'
-        blob.written = () => fill.writtenBytes
-      })
-    await this.#ask(use.digest, fetch, () => blob.written())
+      supply.fetch(use, [this.#name.reference, { registry, repository }], urgency, this.#signal, (fill) => blob.follow(fill))
+    await this.#ask(use.digest, fetch, () => blob.writtenBytes)
     blob.is = 'fetched'
     return true
   }

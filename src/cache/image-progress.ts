@@ -1,5 +1,6 @@
 /** How far the loading of images has come: what the loader says while it works, and what whoever shows it reads. It decides nothing. */
 import type { Digest } from '../oci/digest.ts'
+import type { Fill } from './fill.ts'
 
 /** `retrying`: a registry is in trouble, and it is waited for. */
 export type LoadPhase = 'waiting' | 'manifests' | 'blobs' | 'referrers' | 'retrying' | 'over'
@@ -11,20 +12,51 @@ export type LoadResult = { readonly warnings: readonly string[] } & (
   | { readonly is: 'stopped' }
 )
 
-/** One blob, of however many images. */
-export type BlobProgress = {
-  readonly sizeBytes: number
-  is: 'wanted' | 'fetching' | 'fetched' | 'there'
-  /** While it is fetched. */
-  written: () => number
-}
-
 export type Amounts = {
   /** Of all that is known to be needed. */
   readonly totalBytes: number
-  /** Of that, what was there already. */
+  /** Of that, what was there already; of a blob that an earlier run left unfinished, what that had fetched. */
   readonly presentBytes: number
+  /** Of that, what came from a registry. */
   readonly fetchedBytes: number
+}
+
+/** A download, as far as it is of interest here. */
+export type Download = Pick<Fill, 'writtenBytes' | 'receivedBytes'>
+
+/** One blob, of however many images. */
+export class BlobProgress {
+  is: 'wanted' | 'fetching' | 'fetched' | 'there' = 'wanted'
+  #download: Download | undefined
+  /** By downloads before that one: what they left is there, but not from before. */
+  #receivedBytes = 0
+
+  constructor(readonly sizeBytes: number) {}
+
+  /** It is fetched by that from now on; images that share it may say so more than once. */
+  follow(download: Download): void {
+    this.is = 'fetching'
+    if (download === this.#download) return
+    this.#receivedBytes += this.#download?.receivedBytes ?? 0
+    this.#download = download
+  }
+
+  /** While it is fetched. */
+  get writtenBytes(): number {
+    return this.#download?.writtenBytes ?? 0
+  }
+
+  amounts(): Amounts {
+    const { sizeBytes: totalBytes } = this
+    const doneBytes = this.#doneBytes
+    const fetchedBytes = this.is === 'there' ? 0 : Math.min(this.#receivedBytes + (this.#download?.receivedBytes ?? 0), doneBytes)
+    return { totalBytes, presentBytes: doneBytes - fetchedBytes, fetchedBytes }
+  }
+
+  get #doneBytes(): number {
+    if (this.is === 'wanted') return 0
+    return this.is === 'fetching' ? Math.min(this.writtenBytes, this.sizeBytes) : this.sizeBytes
+  }
 }
 
 /** Blobs that images share are one. */
@@ -34,7 +66,7 @@ export class BlobLedger {
   blob(digest: Digest, sizeBytes: number): BlobProgress {
     const known = this.#blobs.get(digest)
     if (known !== undefined) return known
-    const blob: BlobProgress = { sizeBytes, is: 'wanted', written: () => 0 }
+    const blob = new BlobProgress(sizeBytes)
     this.#blobs.set(digest, blob)
     return blob
   }
@@ -73,11 +105,11 @@ export class ImageProgress {
 
 function amountsOf(blobs: Iterable<BlobProgress>): Amounts {
   let [totalBytes, presentBytes, fetchedBytes] = [0, 0, 0]
-  for (const { sizeBytes, is, written } of blobs) {
-    totalBytes += sizeBytes
-    if (is === 'there') presentBytes += sizeBytes
-    else if (is === 'fetched') fetchedBytes += sizeBytes
-    else if (is === 'fetching') fetchedBytes += Math.min(written(), sizeBytes)
+  for (const blob of blobs) {
+    const amounts = blob.amounts()
+    totalBytes += amounts.totalBytes
+    presentBytes += amounts.presentBytes
+    fetchedBytes += amounts.fetchedBytes
   }
   return { totalBytes, presentBytes, fetchedBytes }
 }

@@ -249,13 +249,17 @@ cacheTest('A load that is stopped keeps what has come, and the next one goes on 
   stopping.abort(new Error('asked to stop'))
   assert.equal((await result).is, 'stopped')
   await ground.restart()
-  assert.equal((await load(ground.cache)).is, 'loaded')
+  const next = begin(ground.cache, NAME)
+  assert.equal((await next.result).is, 'loaded')
   await assertWhole(ground.cache, NAME, image)
   const [, again] = ground
     .hub()
     .callsOf('openBlob')
     .filter(({ target }) => target === digest)
-  assert.ok((again?.offset ?? 0) >= 2 * MIB, `it went on from ${again?.offset}`)
+  const offset = again?.offset ?? 0
+  assert.ok(offset >= 2 * MIB, `it went on from ${offset}`)
+  const { presentBytes, fetchedBytes } = next.progress.needs(digest, layer.byteLength).amounts()
+  assert.deepEqual([presentBytes, fetchedBytes], [offset, layer.byteLength - offset], 'what lay there was not fetched')
 })
 
 cacheTest('Trouble that passes is waited for', async (ground) => {
