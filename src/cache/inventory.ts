@@ -53,6 +53,8 @@ export type Totals = {
   /** Stored ones, however many images share them, and their bytes, as manifests say. */
   readonly blobs: number
   readonly bytes: number
+  /** Rows whose image is not complete. */
+  readonly incomplete: number
 }
 
 /** One for all that have none. */
@@ -92,7 +94,13 @@ export function totalsOf(rows: readonly InventoryRow[], { catalog, hasBlob }: St
       bytes += sizeBytes
     }
   }
-  return { references: rows.filter(({ isNamed }) => isNamed).length, manifests: manifests.size, blobs: counted.size, bytes }
+  return {
+    references: rows.filter(({ isNamed }) => isNamed).length,
+    manifests: manifests.size,
+    blobs: counted.size,
+    bytes,
+    incomplete: rows.filter(({ holding }) => !holding.complete).length,
+  }
 }
 
 function namedRow({ reference, createdMs, pulledMs }: RefEntry, manifest: ManifestEntry, holding: Holding): InventoryRow {

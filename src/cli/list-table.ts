@@ -17,6 +17,8 @@ export type TableStyle = {
 }
 
 const IMAGE_HEADER = ['IMAGE', 'TAG/DIGEST', 'TYPE', 'CREATED', 'PULLED', 'SIZE(MB)', 'PLATFORMS']
+/** Behind the columns, of what is not complete only: all other lines are as programs know them. */
+const INCOMPLETE = 'incomplete'
 const PULL_HEADER = ['DIGEST', 'BYTES', 'SIZE', 'SOURCES']
 const SHORT_DIGITS = 10
 const ROWS_AT_ONCE = 500
@@ -47,9 +49,13 @@ export function imageDocument(store: string, rows: readonly InventoryRow[], stor
 }
 
 /** For a person, below the table. */
-export function totalsLine({ references, manifests, blobs, bytes }: Totals): string {
+export function totalsLines({ references, manifests, blobs, bytes, incomplete }: Totals): string {
   const counted = [count(references, 'reference'), count(manifests, 'manifest'), `${count(blobs, 'blob')} of ${sizeText(bytes)}`].join(', ')
-  return `${counted}; layers that images share are counted once\n`
+  const lacking = `${count(incomplete, 'image')} ${incomplete === 1 ? 'is' : 'are'} incomplete`
+  return text([
+    `${counted}; layers that images share are counted once`,
+    ...(incomplete === 0 ? [] : [`${lacking}: a pull or load brings what is missing, and --blobs shows it`]),
+  ])
 }
 
 export function pullTable(pulls: readonly ListedSpool[], style: TableStyle): Iterable<string> {
@@ -82,6 +88,7 @@ function imageCells(row: InventoryRow, style: TableStyle): string[] {
     pulledMs === undefined ? '-' : formatLocalTime(pulledMs),
     holding.type === 'list' ? 'n/a' : (holding.sizeBytes / MEGABYTE).toFixed(1),
     holding.platforms.map(asWord).join(',') || '-',
+    ...(holding.complete ? [] : [INCOMPLETE]),
   ]
 }
 

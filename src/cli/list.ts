@@ -70,7 +70,7 @@ async function printImages(config: Config, values: CommandLineValues, io: Io): P
   if (rows.length === 0) return io.stderr(nothingIn(config, all.length, patterns))
   if (values.format === 'url') io.stdout(tables.referenceLines(rows))
   else print(tables.imageTable(rows, styleOf(config, values, io), values.blobs === true ? stored : undefined), io)
-  io.stderr(tables.totalsLine(totalsOf(rows, stored)))
+  io.stderr(tables.totalsLines(totalsOf(rows, stored)))
 }
 
 async function printPulls(config: Config, values: CommandLineValues, io: Io): Promise<void> {

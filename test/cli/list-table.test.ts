@@ -9,7 +9,7 @@ import {
   pullTotalsLine,
   referenceLines,
   type TableStyle,
-  totalsLine,
+  totalsLines,
 } from '../../src/cli/list-table.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { parseRegistry, parseRepository } from '../../src/oci/name.ts'
@@ -83,6 +83,18 @@ const lines: [sentence: string, row: InventoryRow, style: Partial<TableStyle>, l
     'docker.io/library/alpine 3 image 2026-11-02T08:05:09 - 0.0 -',
   ],
   [
+    'An image that is not complete has one word more',
+    row(undefined, { complete: false }),
+    {},
+    'docker.io/library/alpine 3 image 2026-11-02T08:05:09 2026-11-30T18:05:00 3.4 linux/amd64 incomplete',
+  ],
+  [
+    'A list of which nothing is complete',
+    row(undefined, { type: 'list', platforms: [], complete: false }),
+    {},
+    'docker.io/library/alpine 3 list 2026-11-02T08:05:09 2026-11-30T18:05:00 n/a - incomplete',
+  ],
+  [
     'A platform that would look like several columns, or steer a terminal',
     row(undefined, { platforms: ['linux/a b,c', 'x/\u001b[2J'] }),
     {},
@@ -96,13 +108,13 @@ test('A header names the columns', () => {
 })
 
 test('For people, columns stand one below the other', () => {
-  const rows = [row('a.io/b:1'), row('a.io/longer/name:latest', { platforms: [] })]
+  const rows = [row('a.io/b:1'), row('a.io/longer/name:latest', { platforms: [], complete: false })]
   assert.equal(
     imageTable(rows, { header: true, shortDigest: false, aligned: true }),
     [
       'IMAGE             TAG/DIGEST  TYPE   CREATED              PULLED               SIZE(MB)  PLATFORMS',
       'a.io/b            1           image  2026-11-02T08:05:09  2026-11-30T18:05:00  3.4       linux/amd64',
-      'a.io/longer/name  latest      image  2026-11-02T08:05:09  2026-11-30T18:05:00  3.4       -',
+      'a.io/longer/name  latest      image  2026-11-02T08:05:09  2026-11-30T18:05:00  3.4       -            incomplete',
       '',
     ].join('\n'),
   )
@@ -134,14 +146,22 @@ test('References are printed one a line', () => {
   )
 })
 
-const totals: [numbers: [references: number, manifests: number, blobs: number, bytes: number], line: string][] = [
-  [[0, 0, 0, 0], '0 references, 0 manifests, 0 blobs of 0 bytes'],
-  [[1, 1, 1, 100], '1 reference, 1 manifest, 1 blob of 100 bytes'],
-  [[2, 3, 4, 5 * 1024 ** 3], '2 references, 3 manifests, 4 blobs of 5.0 GiB'],
+const LACKING = 'a pull or load brings what is missing, and --blobs shows it\n'
+const totals: [
+  numbers: [references: number, manifests: number, blobs: number, bytes: number, incomplete: number],
+  line: string,
+  more: string,
+][] = [
+  [[0, 0, 0, 0, 0], '0 references, 0 manifests, 0 blobs of 0 bytes', ''],
+  [[1, 1, 1, 100, 1], '1 reference, 1 manifest, 1 blob of 100 bytes', `1 image is incomplete: ${LACKING}`],
+  [[2, 3, 4, 5 * 1024 ** 3, 2], '2 references, 3 manifests, 4 blobs of 5.0 GiB', `2 images are incomplete: ${LACKING}`],
 ]
-for (const [[references, manifests, blobs, bytes], line] of totals) {
+for (const [[references, manifests, blobs, bytes, incomplete], line, more] of totals) {
   test(`Totals: ${line}`, () =>
-    assert.equal(totalsLine({ references, manifests, blobs, bytes }), `${line}; layers that images share are counted once\n`))
+    assert.equal(
+      totalsLines({ references, manifests, blobs, bytes, incomplete }),
+      `${line}; layers that images share are counted once\n${more}`,
+    ))
 }
 
 const source = (repository: string) => ({ registry: parseRegistry('quay.io'), repository: parseRepository(repository) })
