@@ -6,7 +6,7 @@ import type { ImageName } from '../oci/image-name.ts'
 import type { Platform } from '../oci/manifest.ts'
 import type { LoadOptions } from './image-load.ts'
 import type { ImageLoader } from './image-loader.ts'
-import type { ImageProgress } from './image-progress.ts'
+import type { ImageProgress, LoadCounts } from './image-progress.ts'
 import { LoadRun } from './load-run.ts'
 
 /** What is left out is as the configuration has it. */
@@ -16,18 +16,11 @@ export type ImageLoadOptions = {
   readonly referrers?: boolean
 }
 
-export type ImageLoadProgress = {
-  /** All that were ever asked for, those that are over among them. */
-  readonly images: number
-  readonly done: number
-  readonly failed: number
-}
-
 export interface ImageLoads {
   /** Queues them; what goes wrong with one is logged, and stops no other. */
   load(images: readonly ImageName[], options: ImageLoadOptions): void
-  /** Undefined before anything was asked for. */
-  readonly progress: ImageLoadProgress | undefined
+  /** Of all that were ever asked for; undefined before anything was. */
+  readonly progress: LoadCounts | undefined
 }
 
 export type ImageLoadQueueDeps = {
@@ -40,7 +33,8 @@ export type ImageLoadQueueDeps = {
 export class ImageLoadQueue implements ImageLoads {
   readonly #deps: ImageLoadQueueDeps
   readonly #stopping = new AbortController()
-  readonly #progress = { images: 0, done: 0, failed: 0 }
+  readonly #counts = { listed: 0, complete: 0, failed: 0 }
+  #run: Pick<LoadRun<never>, 'running'> | undefined
   /** One request after the other: each takes the places that the configuration gives. */
   #runs = Promise.resolve()
 
@@ -48,8 +42,8 @@ export class ImageLoadQueue implements ImageLoads {
     this.#deps = deps
   }
 
-  get progress(): ImageLoadProgress | undefined {
-    return this.#progress.images === 0 ? undefined : { ...this.#progress }
+  get progress(): LoadCounts | undefined {
+    return this.#counts.listed === 0 ? undefined : { ...this.#counts, running: this.#run?.running.length ?? 0 }
   }
 
   load(images: readonly ImageName[], { platforms, referrers }: ImageLoadOptions): void {
@@ -59,8 +53,11 @@ export class ImageLoadQueue implements ImageLoads {
     const loader = newLoader({ ...options, urgency: 'background' })
     const items = images.map((image) => ({ image }))
     const run = new LoadRun(items, { loader, concurrency: defaults.concurrency, onResult: (_, image) => this.#note(image) })
-    this.#progress.images += images.length
-    this.#runs = this.#runs.then(() => run.run(this.#stopping.signal))
+    this.#counts.listed += images.length
+    this.#runs = this.#runs.then(() => {
+      this.#run = run
+      return run.run(this.#stopping.signal)
+    })
   }
 
   /** Resolves when nothing is being loaded any more. */
@@ -74,11 +71,11 @@ export class ImageLoadQueue implements ImageLoads {
     if (result === undefined || result.is === 'stopped') return
     for (const warning of result.warnings) log.warn('loading', { image: name, warning })
     if (result.is === 'failed') {
-      this.#progress.failed++
+      this.#counts.failed++
       log.warn('could not load an image', { image: name, why: result.why })
       return
     }
-    this.#progress.done++
+    this.#counts.complete++
     log.info('image loaded', { image: name, digest: result.digest, was: result.is })
   }
 }

@@ -12,6 +12,15 @@ export type LoadResult = { readonly warnings: readonly string[] } & (
   | { readonly is: 'stopped' }
 )
 
+/** Of all images that somebody wants to have loaded; those that are none of these wait for their turn. */
+export type LoadCounts = {
+  readonly listed: number
+  readonly complete: number
+  /** When they were tried last. */
+  readonly failed: number
+  readonly running: number
+}
+
 export type Amounts = {
   /** Of all that is known to be needed. */
   readonly totalBytes: number
@@ -89,6 +98,11 @@ export class ImageProgress {
     ledger: BlobLedger,
   ) {
     this.#ledger = ledger
+  }
+
+  /** Whether it is being loaded now. */
+  get isRunning(): boolean {
+    return this.phase !== 'waiting' && this.phase !== 'over'
   }
 
   /** From now on that blob counts. */

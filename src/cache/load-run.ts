@@ -30,6 +30,11 @@ export class LoadRun<Item extends Listed> {
     return this.#ledger.amounts()
   }
 
+  /** Those that are being loaded now. */
+  get running(): readonly ImageProgress[] {
+    return this.images.map(({ progress }) => progress).filter(({ isRunning }) => isRunning)
+  }
+
   /** To be called once. Resolves when every image has its result; what the signal stops, or keeps from beginning, is `stopped`. */
   async run(signal: AbortSignal): Promise<void> {
     const { loader, concurrency, onResult = () => {} } = this.#options

@@ -6,7 +6,7 @@ import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
 import type { ImageLoader } from './image-loader.ts'
-import type { ImageProgress } from './image-progress.ts'
+import type { ImageProgress, LoadCounts } from './image-progress.ts'
 import { type Listed, LoadRun, nameOf } from './load-run.ts'
 
 export type PreloadDeps = {
@@ -19,6 +19,9 @@ export type PreloadDeps = {
   readonly log: Log
 }
 
+/** @property problem why the list cannot be read; what it had before counts */
+export type PreloadProgress = LoadCounts & { readonly problem?: string }
+
 const FIRST_WAIT_MS = 60_000
 const LONGEST_WAIT_MS = 3600_000
 
@@ -27,11 +30,27 @@ export class Preload {
   readonly #stopping = new AbortController()
   /** By name: they are not looked at again. */
   readonly #complete = new Set<string>()
+  /** By name, those that the last try failed for. */
+  readonly #failed = new Set<string>()
+  #listed: readonly string[] = []
+  #problem: string | undefined
+  #current: LoadRun<Listed> | undefined
   #pause = new AbortController()
   #loop = Promise.resolve()
 
   constructor(deps: PreloadDeps) {
     this.#deps = deps
+  }
+
+  get progress(): PreloadProgress {
+    const running = new Set(this.#current?.running.map(({ name }) => name))
+    return {
+      listed: this.#listed.length,
+      complete: this.#listed.filter((name) => this.#complete.has(name)).length,
+      failed: this.#listed.filter((name) => this.#failed.has(name) && !running.has(name)).length,
+      running: running.size,
+      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+    }
   }
 
   start(): void {
@@ -65,10 +84,11 @@ export class Preload {
 
   /** @returns whether there is nothing left to be tried */
   async #round(): Promise<boolean> {
-    const { loader, list, concurrency, airGapped, log } = this.#deps
-    const listed = await list()
+    const { loader, concurrency, airGapped, log } = this.#deps
+    const listed = await this.#read()
     const left = listed.filter((item) => !this.#complete.has(nameOf(item)))
     const run = new LoadRun(left, { loader, concurrency, onResult: (_, image) => this.#note(image) })
+    this.#current = run
     await run.run(this.#stopping.signal)
     const failed = run.images.filter(({ progress: { result } }) => result?.is === 'failed').length
     if (this.#stopping.signal.aborted) return true
@@ -77,17 +97,31 @@ export class Preload {
     return failed === 0 || airGapped
   }
 
+  async #read(): Promise<readonly Listed[]> {
+    try {
+      const listed = await this.#deps.list()
+      this.#listed = listed.map(nameOf)
+      this.#problem = undefined
+      return listed
+    } catch (error) {
+      this.#problem = (error as Error).message
+      throw error
+    }
+  }
+
   #note({ name, result }: ImageProgress): void {
     const { airGapped, log } = this.#deps
     if (result === undefined || result.is === 'stopped') return
     for (const warning of result.warnings) log.warn('preloading', { image: name, warning })
     if (result.is === 'failed') {
+      this.#failed.add(name)
       log.warn(airGapped ? 'an image of the preload list is missing' : 'could not preload an image; it is tried again', {
         image: name,
         why: result.why,
       })
       return
     }
+    this.#failed.delete(name)
     this.#complete.add(name)
     log[result.is === 'loaded' ? 'info' : 'debug']('image preloaded', { image: name, digest: result.digest, was: result.is })
   }

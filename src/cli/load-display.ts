@@ -76,7 +76,7 @@ export class LoadDisplay {
     const ms = this.#io.clock.monotonic()
     const all = run.images.map(({ progress }) => progress)
     const rows = all
-      .filter(({ phase }) => phase !== 'waiting' && phase !== 'over')
+      .filter(({ isRunning }) => isRunning)
       .map((progress) => {
         const amounts = progress.amounts()
         const rate = this.#rates.get(progress) ?? new Rate()

@@ -142,7 +142,8 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const queue = new ImageLoadQueue({ newLoader: (options) => cache.newLoader(options), settings, log })
   const census = new Census({ store, quarantined: () => countQuarantined(path, files), clock, log })
   const certificateExpiryMs = () => tls?.expiresMs
-  const sideParts = { cache, upstreams, names, space, census, certificateExpiryMs, loads: deps.loads ?? queue, stop: end.make }
+  const loads = { loads: deps.loads ?? queue, preload: () => preload.current?.progress }
+  const sideParts = { cache, upstreams, names, space, census, certificateExpiryMs, ...loads, stop: end.make }
   const sides = sideApis({ ...deps, config: settings }, sideParts, measures, at)
   const { maxConnections, maxRequestsPerClient } = config.limits
   const pull = limitPerClient((req, res, note) => api.handle(req, res, note), maxRequestsPerClient)
@@ -216,7 +217,7 @@ async function listen(
   return { host: ip, port: bound, socket: `${serverTls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${ip}]` : ip}:${bound}` }
 }
 
-type SideParts = Pick<AdminParts, 'names' | 'loads' | 'stop'> & {
+type SideParts = Pick<AdminParts, 'names' | 'loads' | 'preload' | 'stop'> & {
   readonly cache: Cache
   readonly upstreams: Upstreams
   readonly space: DiskSpace

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Listed } from '../../src/cache/load-run.ts'
 import { Preload } from '../../src/cache/preload.ts'
 import { parseImageName } from '../../src/oci/image-name.ts'
-import { NEVER } from '../support/scripted-upstream.ts'
+import { Gate, NEVER } from '../support/scripted-upstream.ts'
 import { cacheTest, type Ground, settle, until } from './support.ts'
 
 const image = (name: string): Listed => ({ image: parseImageName(`quay.io/some/${name}`) })
@@ -36,6 +36,7 @@ cacheTest(
     preload.start()
     await rounds(ground, 1)
     await preloaded(ground, 1)
+    assert.deepEqual(preload.progress, { listed: 2, complete: 1, failed: 1, running: 0 })
     const callsFor = (name: string) => ground.hub().calls.filter(({ repository }) => repository === `some/${name}`).length
     assert.equal(callsFor('b'), 1)
     const before = callsFor('a')
@@ -53,6 +54,7 @@ cacheTest(
     await preloaded(ground, 2)
     assert.equal(callsFor('a'), before)
     await rounds(ground, 10)
+    assert.deepEqual(preload.progress, { listed: 2, complete: 2, failed: 0, running: 0 })
     await ground.clock.advance(120 * MINUTE_MS)
     await rounds(ground, 10)
     await preload.stop()
@@ -69,9 +71,30 @@ cacheTest('A list that cannot be read is logged, and read again', async (ground)
   })
   preload.start()
   await rounds(ground, 1)
+  assert.deepEqual(preload.progress, { listed: 0, complete: 0, failed: 0, running: 0, problem: 'no files matched "a.txt"' })
   await ground.clock.advance(MINUTE_MS)
   assert.match(String(said(ground, 'cannot preload images')[0]?.fields.error), /no files matched "a\.txt"/)
   await preloaded(ground, 1)
+  assert.deepEqual(preload.progress, { listed: 1, complete: 1, failed: 0, running: 0 })
+  await preload.stop()
+})
+
+cacheTest('What is tried again is being loaded, and has failed no more; a name that has left the list does not count', async (ground) => {
+  await ground.start()
+  const names = [image('a'), image('b')]
+  const preload = newPreload(ground, async () => names)
+  preload.start()
+  await rounds(ground, 1)
+  assert.deepEqual(preload.progress, { listed: 2, complete: 0, failed: 2, running: 0 })
+  names.pop()
+  const gate = new Gate()
+  ground.hub().always('getManifest', { after: gate.opened, error: 'notFound' })
+  await ground.clock.advance(MINUTE_MS)
+  await until(() => preload.progress.running === 1, 'it is tried again')
+  assert.deepEqual(preload.progress, { listed: 1, complete: 0, failed: 0, running: 1 })
+  gate.open()
+  await rounds(ground, 2)
+  assert.deepEqual(preload.progress, { listed: 1, complete: 0, failed: 1, running: 0 })
   await preload.stop()
 })
 

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Config } from '../../src/config/config.ts'
+import type { Service } from '../../src/server/service.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { hang } from '../support/fake-registry-faults.ts'
 import { temporaryDirectory } from '../support/files.ts'
@@ -19,6 +20,8 @@ async function preloading(t: TestContext, list: string) {
   const config: Partial<Config> = { imagePath: join(directory, 'images'), registries: [entry(hub, 'docker.io')], load }
   return { hub, config, preloadImages }
 }
+
+const status = async (service: Service) => (await get(service, '/cmd/status')).body.toString()
 
 const isSaid = (log: { readonly lines: readonly { readonly message: string }[] }, message: string) =>
   log.lines.some((line) => line.message === message)
@@ -46,6 +49,7 @@ test('a registry that hangs keeps the service neither from listening and serving
   const service = await serve(t, config)
   await hub.ledger.arrived({ repository: 'library/alpine' })
   assert.equal((await get(service, '/v2/library/bash/manifests/5')).status, 200)
+  assert.match(await status(service), /^preload: 0 of 1 image\(s\) complete, 0 failed, 1 being loaded$/m)
   await service.stop()
 })
 
@@ -55,5 +59,6 @@ test('a list that is not there is logged, and the service serves', async (t) => 
   const service = await serve(t, { ...config, load })
   await eventually('cannot preload images', () => isSaid(service.log, 'cannot preload images'))
   assert.equal((await get(service, '/v2/')).status, 200)
+  assert.match(await status(service), /^preload: 0 of 0 .*; the list cannot be read: no files matched "\/none\/\*\.txt"$/m)
   await service.stop()
 })

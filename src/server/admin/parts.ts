@@ -1,6 +1,7 @@
 /** What the admin API works with: parts of the server, and what reads its parameters. */
 import type { Cache } from '../../cache/cache.ts'
 import type { ImageLoads } from '../../cache/image-loads.ts'
+import type { PreloadProgress } from '../../cache/preload.ts'
 import type { Prunes } from '../../cache/prune-report.ts'
 import type { Config } from '../../config/config.ts'
 import type { Patterns } from '../../config/expression.ts'
@@ -30,6 +31,8 @@ export type AdminParts = {
   readonly read: ParameterReaders
   readonly pruner: Prunes
   readonly loads: ImageLoads
+  /** How far the images are that the configuration lists; undefined where it lists none. */
+  readonly preload: () => PreloadProgress | undefined
   /** Looks what keeps the store from being written. */
   readonly storage: () => Promise<StorageTrouble | undefined>
   /** Asks for the end of the server. */

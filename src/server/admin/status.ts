@@ -1,6 +1,8 @@
 /** `/cmd/status`: what the server is doing, and how its parts are. */
 import { resolve } from 'node:path'
 import type { FillView } from '../../cache/fills.ts'
+import type { LoadCounts } from '../../cache/image-progress.ts'
+import type { PreloadProgress } from '../../cache/preload.ts'
 import { formatLocalTime } from '../../store/record.ts'
 import { sizeText } from '../../store/size-text.ts'
 import type { StorageTrouble } from '../../store/space.ts'
@@ -18,7 +20,10 @@ export async function status(_: Parameters, parts: AdminParts): Promise<AdminAns
 
 type Status = ReturnType<typeof statusOf>
 
-function statusOf({ cache, upstreams, config, version, startedMs, pruner, loads, clock }: AdminParts, trouble: StorageTrouble | undefined) {
+function statusOf(
+  { cache, upstreams, config, version, startedMs, pruner, loads, preload, clock }: AdminParts,
+  trouble: StorageTrouble | undefined,
+) {
   const { manifestCount, referenceCount, blobCount } = cache.catalog
   const { last } = pruner
   return {
@@ -36,7 +41,7 @@ function statusOf({ cache, upstreams, config, version, startedMs, pruner, loads,
       blobs: last.blobs,
       freedBytes: last.freedBytes,
     },
-    loads: loads.progress,
+    loads: { preload: preload(), prefetch: loads.progress },
   }
 }
 
@@ -54,7 +59,8 @@ function textOf({ version, uptimeMs, store, airGapped, catalog, fills, upstreams
     ),
     ...fillLines(fills),
     ...(lastPrune === undefined ? [] : [`last prune: ${pruneText(lastPrune)}`]),
-    ...(loads === undefined ? [] : [`loads: ${loads.done} of ${loads.images} image(s) done, ${loads.failed} failed`]),
+    ...(loads.preload === undefined ? [] : [`preload: ${preloadText(loads.preload)}`]),
+    ...(loads.prefetch === undefined ? [] : [`prefetch: ${loadText(loads.prefetch)}`]),
   ]
   return lines.map((line) => `${line}\n`).join('')
 }
@@ -70,6 +76,14 @@ function fillLines(fills: readonly FillView[]): string[] {
 
 function pruneText({ ended, manifests, blobs, freedBytes }: NonNullable<Status['lastPrune']>): string {
   return `${formatLocalTime(Date.parse(ended))}, removed ${manifests} manifest(s) and ${blobs} blob(s), ${sizeText(freedBytes)}`
+}
+
+function preloadText({ problem, ...counts }: PreloadProgress): string {
+  return problem === undefined ? loadText(counts) : `${loadText(counts)}; the list cannot be read: ${problem}`
+}
+
+function loadText({ listed, complete, failed, running }: LoadCounts): string {
+  return `${complete} of ${listed} image(s) complete, ${failed} failed, ${running} being loaded`
 }
 
 function retryText(retryInMs: number | undefined): string {

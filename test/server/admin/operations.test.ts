@@ -173,14 +173,14 @@ test('The status tells of store, catalog, registries, downloads, the last prune 
   const { ask, text, pruner, loads, service } = await layAdmin(t, { registries: [entry(hub, 'quay.io')], budget })
   await pull(service, 'app', '1', [config], 'quay.io')
   pruner.last = { endedMs: 0, references: 1, manifests: 2, blobs: 3, freedBytes: 1024, keptBytes: 5000 }
-  loads.progress = { images: 3, done: 2, failed: 1 }
+  loads.progress = { listed: 4, complete: 2, failed: 1, running: 1 }
   const status = (await ask('/cmd/status', { headers: JSON_PLEASE })).json() as Record<string, Record<string, unknown>>
   assert.equal(status.version, '1.2.3')
   assert.deepEqual(status.catalog, { isLoaded: true, manifests: 1, references: 1, blobs: layers.length + 1 })
   assert.ok(Number(status.store?.usedBytes) > 0)
   assert.deepEqual(status.upstreams, [{ registry: 'quay.io', state: 'well' }])
   assert.deepEqual(status.lastPrune, { ended: '1970-01-01T00:00:00.000Z', references: 1, manifests: 2, blobs: 3, freedBytes: 1024 })
-  assert.deepEqual(status.loads, loads.progress)
+  assert.deepEqual(status.loads, { prefetch: loads.progress })
   const lines = await text('/cmd/status')
   for (const line of [
     /^version: 1\.2\.3$/m,
@@ -191,7 +191,8 @@ test('The status tells of store, catalog, registries, downloads, the last prune 
     assert.match(lines, line)
   assert.match(lines, /^catalog: 1 manifest\(s\), 1 reference\(s\), \d blob\(s\)$/m)
   assert.match(lines, /^last prune: .*, removed 2 manifest\(s\) and 3 blob\(s\), 1\.0 KiB$/m)
-  assert.match(lines, /^loads: 2 of 3 image\(s\) done, 1 failed$/m)
+  assert.match(lines, /^prefetch: 2 of 4 image\(s\) complete, 1 failed, 1 being loaded$/m)
+  assert.doesNotMatch(lines, /^preload:/m)
 })
 
 test('The status tells of a running download how far it is, where it comes from and who waits', async (t) => {
