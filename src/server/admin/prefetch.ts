@@ -1,8 +1,8 @@
 /** Loading images by the admin API: every reference is checked first, then all are loaded in the background. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ImageLoadOptions } from '../../cache/image-loads.ts'
+import { type ImageLoadOptions, type ImageLoads, LoadsFull } from '../../cache/image-loads.ts'
 import { OciError } from '../../oci/error.ts'
-import { formatImageName } from '../../oci/image-name.ts'
+import { formatImageName, type ImageName } from '../../oci/image-name.ts'
 import type { Platform } from '../../oci/manifest.ts'
 import { parsePlatform } from '../../oci/platform.ts'
 import type { AdminAnswer } from './answer.ts'
@@ -12,6 +12,7 @@ import type { AdminParts } from './parts.ts'
 import { readImageName } from './reference-text.ts'
 
 const MOST_BODY_BYTES = 1024 * 1024
+const RETRY_AFTER_S = '60'
 const KEYS = ['images', 'platforms', 'referrers']
 
 export async function prefetch(
@@ -26,9 +27,24 @@ export async function prefetch(
   const at = (i: number) => (refs.length > 0 ? 'ref' : `images[${i}]`)
   const images = wish.images.map((text, i) => readImageName(text, names, at(i)))
   if (config.airGapped) throw new OciError(409, 'DENIED', 'the server is air-gapped: it loads nothing')
-  loads.load(images, wish.options)
+  const joined = new Set(queue(images, wish.options, loads).map(formatImageName))
   const accepted = images.map(formatImageName)
-  return { status: 202, json: { accepted }, text: () => accepted.map((reference) => `accepted: ${reference}\n`).join('') }
+  const more = (reference: string) => (joined.has(reference) ? ' (it is queued already)' : '')
+  return {
+    status: 202,
+    json: { accepted, joined: [...joined] },
+    text: () => accepted.map((reference) => `accepted: ${reference}${more(reference)}\n`).join(''),
+  }
+}
+
+/** @returns those that were queued already. @throws OciError 429 */
+function queue(images: readonly ImageName[], options: ImageLoadOptions, loads: ImageLoads): readonly ImageName[] {
+  try {
+    return loads.load(images, options)
+  } catch (error) {
+    if (!(error instanceof LoadsFull)) throw error
+    throw new OciError(429, 'TOOMANYREQUESTS', error.message, { 'retry-after': RETRY_AFTER_S }, { cause: error })
+  }
 }
 
 type Wish = { readonly images: readonly string[]; readonly options: ImageLoadOptions }

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { test } from 'node:test'
+import { LoadsFull } from '../../../src/cache/image-loads.ts'
 import { PruneRefused } from '../../../src/cache/prune-report.ts'
 import type { PruneRules } from '../../../src/cache/retention.ts'
 import { digestHex, digestOf } from '../../../src/oci/digest.ts'
+import { parseImageName } from '../../../src/oci/image-name.ts'
 import { parseRegistry } from '../../../src/oci/name.ts'
 import { registryAccess } from '../../../src/server/admin/registry-access.ts'
 import { startFakeRegistry } from '../../support/fake-registry.ts'
@@ -104,7 +106,7 @@ test('Images to prefetch are checked first, and then all loaded in the backgroun
   const images = ['alpine:3', 'quay.io/team/app', `quay.io/team/app:1@${some}`, 'registry.example:5000/x:1']
   const accepted = ['docker.io/library/alpine:3', 'quay.io/team/app:latest', `quay.io/team/app:1@${some}`, 'registry.example:5000/x:1']
   const answer = await post({ images, platforms: ['linux/amd64', 'linux/arm/v7'], referrers: true })
-  assert.deepEqual([answer.status, answer.json()], [202, { accepted }])
+  assert.deepEqual([answer.status, answer.json()], [202, { accepted, joined: [] }])
   const platforms = [
     { os: 'linux', architecture: 'amd64' },
     { os: 'linux', architecture: 'arm', variant: 'v7' },
@@ -115,6 +117,18 @@ test('Images to prefetch are checked first, and then all loaded in the backgroun
   const query = await ask('/cmd/prefetch?ref=alpine:3&ref=quay.io/x:1', { method: 'POST' })
   assert.deepEqual([query.status, query.body.toString()], [202, 'accepted: docker.io/library/alpine:3\naccepted: quay.io/x:1\n'])
   assert.deepEqual(loads.asked.pop(), { images: ['docker.io/library/alpine:3', 'quay.io/x:1'], options: {} })
+})
+
+test('Who prefetches learns what is queued already, and when there are too many, and none of those is', async (t) => {
+  const { ask, loads } = await layAdmin(t)
+  const post = (headers = {}) => ask('/cmd/prefetch?ref=alpine:3&ref=quay.io/x:1', { method: 'POST', headers })
+  loads.joined = [parseImageName('quay.io/x:1')]
+  assert.equal((await post()).body.toString(), 'accepted: docker.io/library/alpine:3\naccepted: quay.io/x:1 (it is queued already)\n')
+  const accepted = ['docker.io/library/alpine:3', 'quay.io/x:1']
+  assert.deepEqual((await post(JSON_PLEASE)).json(), { accepted, joined: ['quay.io/x:1'] })
+  loads.failure = new LoadsFull('too many')
+  const refused = await post()
+  assert.deepEqual([refused.status, refused.header('retry-after'), messageOf(refused)], [429, '60', 'too many'])
 })
 
 const badBodies: [body: string, message: RegExp][] = [

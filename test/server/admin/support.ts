@@ -39,9 +39,13 @@ export class FakePruner implements Prunes {
 export class FakeLoads implements ImageLoads {
   readonly asked: { readonly images: readonly string[]; readonly options: ImageLoadOptions }[] = []
   progress: ImageLoads['progress']
+  joined: readonly ImageName[] = []
+  failure: Error | undefined
 
-  load(images: readonly ImageName[], options: ImageLoadOptions): void {
+  load(images: readonly ImageName[], options: ImageLoadOptions): readonly ImageName[] {
+    if (this.failure !== undefined) throw this.failure
     this.asked.push({ images: images.map(formatImageName), options })
+    return this.joined
   }
 }
 
