@@ -20,7 +20,7 @@ import { readPages } from './pages.ts'
 import { refusalOf } from './refusal.ts'
 import type { Ask, Asked, Requester } from './requester.ts'
 import type { Transport } from './transport.ts'
-import type { Upstream, UpstreamBlob, UpstreamHealth, UpstreamManifest, Urgency } from './upstream.ts'
+import type { Refusal, Upstream, UpstreamBlob, UpstreamHealth, UpstreamManifest, Urgency } from './upstream.ts'
 
 export type RegistryClientOptions = {
   readonly registry: Registry
@@ -61,6 +61,7 @@ export class RegistryClient implements Upstream {
   readonly registry: Registry
   readonly #options: RegistryClientOptions
   readonly #parsing = new Limiter(1)
+  #refused: Refusal | undefined
 
   constructor(options: RegistryClientOptions) {
     this.registry = options.registry
@@ -130,7 +131,8 @@ export class RegistryClient implements Upstream {
   }
 
   health(): UpstreamHealth {
-    return this.#options.circuits.health()
+    const health = this.#options.circuits.health()
+    return this.#refused === undefined ? health : { ...health, refused: this.#refused }
   }
 
   /** Lets go of its connections; those in use end with what they are used for. It can be asked again. */
@@ -173,12 +175,15 @@ export class RegistryClient implements Upstream {
     try {
       const asked = await this.#headers(question)
       if (!accept.includes(asked.answer.status)) throw await this.#refusal(asked, signal)
+      if (asked.answer.status < 300) this.#refused = undefined // a 404 grants nothing: many say it of what one may not see
       refuseEncoding(asked.answer)
       return await use(asked.answer)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       if (!(error instanceof UpstreamError)) throw error
-      throw this.#explain(what, error)
+      const explained = this.#explain(what, error)
+      if (error.kind === 'denied') this.#refused = { at: this.#options.clock.now(), why: explained.message }
+      throw explained
     }
   }
 

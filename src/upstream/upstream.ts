@@ -23,6 +23,13 @@ export type UpstreamBlob = {
 /** Whose wish a request is: while an upstream is in trouble, work in the background stops first and clients' requests last. */
 export type Urgency = 'client' | 'background'
 
+/** A request that a registry, or its token realm, would not grant (401, 403). */
+export type Refusal = {
+  /** Wall-clock time in ms. */
+  readonly at: number
+  readonly why: string
+}
+
 /** How a registry was doing when it was last asked. */
 export type UpstreamHealth = {
   /** `troubled`: it failed just now, or asked for a pause; `down`: its circuit is open, and it is not asked. */
@@ -33,6 +40,8 @@ export type UpstreamHealth = {
   readonly retryInMs?: number
   /** What it failed with last. */
   readonly why?: string
+  /** The last refusal, if no request was granted since. It is no trouble: asking less often mends nothing. */
+  readonly refused?: Refusal
 }
 
 /** A signal ends the wait that a promise stands for. The body of a blob is its reader's to destroy from then on. */

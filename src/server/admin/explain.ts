@@ -3,6 +3,7 @@ import type { Explanation } from '../../cache/explanation.ts'
 import { formatLocalTime } from '../../store/record.ts'
 import { whyRefused } from '../name-rules.ts'
 import type { AdminAnswer } from './answer.ts'
+import { healthText } from './health-text.ts'
 import { mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
 import { readImageName } from './reference-text.ts'
@@ -60,7 +61,5 @@ function cachedLines({ cached }: Explanation): string[] {
 }
 
 function stateOf({ upstream }: Explanation): string {
-  if ('closed' in upstream) return 'which nobody may ask'
-  const { state, retryInMs } = upstream
-  return retryInMs === undefined ? state : `${state}, asked again in ${Math.ceil(retryInMs / 1000)} s`
+  return 'closed' in upstream ? 'which nobody may ask' : healthText(upstream)
 }

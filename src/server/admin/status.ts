@@ -7,6 +7,7 @@ import { formatLocalTime } from '../../store/record.ts'
 import { sizeText } from '../../store/size-text.ts'
 import type { StorageTrouble } from '../../store/space.ts'
 import type { AdminAnswer } from './answer.ts'
+import { healthText } from './health-text.ts'
 import type { Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
 
@@ -53,10 +54,7 @@ function textOf({ version, uptimeMs, store, airGapped, catalog, fills, upstreams
     `store: ${store.path}${used}, ${store.trouble === undefined ? 'well' : `${store.trouble.kind}: ${store.trouble.why}`}`,
     ...(airGapped ? ['air-gapped: no registry is asked'] : []),
     `catalog: ${catalog.manifests} manifest(s), ${catalog.references} reference(s), ${catalog.blobs} blob(s)${catalog.isLoaded ? '' : ', still loading'}`,
-    ...upstreams.map(
-      ({ registry, state, retryInMs, why }) =>
-        `registry: ${registry} ${state}${retryText(retryInMs)}${why === undefined ? '' : `: ${why}`}`,
-    ),
+    ...upstreams.map(({ registry, ...health }) => `registry: ${registry} ${healthText(health)}`),
     ...fillLines(fills),
     ...(lastPrune === undefined ? [] : [`last prune: ${pruneText(lastPrune)}`]),
     ...(loads.preload === undefined ? [] : [`preload: ${preloadText(loads.preload)}`]),
@@ -84,8 +82,4 @@ function preloadText({ problem, ...counts }: PreloadProgress): string {
 
 function loadText({ listed, complete, failed, running }: LoadCounts): string {
   return `${complete} of ${listed} image(s) complete, ${failed} failed, ${running} being loaded`
-}
-
-function retryText(retryInMs: number | undefined): string {
-  return retryInMs === undefined ? '' : `, asked again in ${Math.ceil(retryInMs / 1000)} s`
 }

@@ -10,7 +10,7 @@ import { parseImageName } from '../../../src/oci/image-name.ts'
 import { parseRegistry } from '../../../src/oci/name.ts'
 import { registryAccess } from '../../../src/server/admin/registry-access.ts'
 import { startFakeRegistry } from '../../support/fake-registry.ts'
-import { hangAt } from '../../support/fake-registry-faults.ts'
+import { status as fail, hangAt } from '../../support/fake-registry-faults.ts'
 import { Gate } from '../../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../../support/files.ts'
 import { RawConnection } from '../../support/raw-http.ts'
@@ -207,6 +207,23 @@ test('The status tells of store, catalog, registries, downloads, the last prune 
   assert.match(lines, /^last prune: .*, removed 2 manifest\(s\) and 3 blob\(s\), 1\.0 KiB$/m)
   assert.match(lines, /^prefetch: 2 of 4 image\(s\) complete, 1 failed, 1 being loaded$/m)
   assert.doesNotMatch(lines, /^preload:/m)
+})
+
+test('The status tells of a registry that refuses, and so does an explanation, until it grants something', async (t) => {
+  const hub = await startFakeRegistry(t)
+  hub.addImage('app', '1')
+  const { ask, text } = await layAdmin(t, { registries: [entry(hub, 'quay.io')] })
+  const fault = hub.fault({ match: {}, do: [fail(403)] })
+  const pull = () => ask('/v2/app/manifests/1?ns=quay.io')
+  assert.equal((await pull()).status, 403)
+  const told =
+    /^registry: quay\.io .*well; refused a request at \d{4}-\S+, and granted none since: cannot get manifest app:1 .* answered 403/m
+  for (const target of ['/cmd/status', '/cmd/explain?ref=quay.io/app:1']) assert.match(await text(target), told)
+  const { upstreams } = (await ask('/cmd/status', { headers: JSON_PLEASE })).json() as { upstreams: { refused?: { at: number } }[] }
+  assert.equal(typeof upstreams[0]?.refused?.at, 'number')
+  fault.remove()
+  assert.equal((await pull()).status, 200)
+  assert.match(await text('/cmd/status'), /^registry: quay\.io well$/m)
 })
 
 test('The status tells of a running download how far it is, where it comes from and who waits', async (t) => {
