@@ -1,9 +1,17 @@
 /** What a prune came to, or would: for commands, the admin API and the log. */
 import type { Digest } from '../oci/digest.ts'
+import type { RefEntry } from './catalog.ts'
 import type { PrunePlan, PruneRules, Stay } from './retention.ts'
 
 /** Times in ms since 1970. */
-export type PrunedReference = { readonly reference: string; readonly digest: Digest; readonly createdMs: number; readonly pulledMs: number }
+export type PrunedReference = {
+  readonly reference: string
+  readonly digest: Digest
+  readonly createdMs: number
+  readonly pulledMs: number
+  /** What still needs its manifest, which stays for that. */
+  readonly neededBy?: string
+}
 
 export type PrunedManifest = {
   readonly digest: Digest
@@ -21,7 +29,7 @@ export type PruneReport = {
   readonly references: readonly PrunedReference[]
   readonly manifests: readonly PrunedManifest[]
   readonly blobs: readonly PrunedBlob[]
-  /** What the rules picked, and stays all the same. */
+  /** References that the rules picked, and stay all the same. */
   readonly stays: readonly Stay[]
   /** Why no orphan goes, where nobody can tell what is one. */
   readonly unsure?: string | undefined
@@ -69,7 +77,7 @@ export function reportOf(plan: PrunePlan, dryRun: boolean, failures: PruneReport
   }
   return {
     dryRun,
-    references: plan.references.map(({ reference, digest, createdMs, pulledMs }) => ({ reference, digest, createdMs, pulledMs })),
+    references: plan.references.map((ref) => prunedReference(ref, plan.neededBy.get(ref))),
     manifests: plan.manifests.map(({ entry: { digest, kind }, isOrphan }) => ({
       digest,
       kind,
@@ -83,4 +91,8 @@ export function reportOf(plan: PrunePlan, dryRun: boolean, failures: PruneReport
     keptBytes: plan.keptBytes,
     failures,
   }
+}
+
+function prunedReference({ reference, digest, createdMs, pulledMs }: RefEntry, neededBy: string | undefined): PrunedReference {
+  return { reference, digest, createdMs, pulledMs, ...(neededBy === undefined ? {} : { neededBy }) }
 }

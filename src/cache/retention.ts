@@ -48,7 +48,7 @@ export type StoreContent = {
   readonly unsure?: string | undefined
 }
 
-/** Why a reference that the rules picked does not go, or not with its content. */
+/** Why a reference that the rules picked does not go. */
 export type Stay = {
   readonly reference: string
   readonly why: 'kept' | 'served lately' | 'being downloaded' | 'needed'
@@ -65,6 +65,8 @@ export type PrunePlan = {
   readonly manifests: readonly GoingManifest[]
   readonly blobs: readonly GoingBlob[]
   readonly stays: readonly Stay[]
+  /** Of references that go without their content, what needs that. */
+  readonly neededBy: ReadonlyMap<RefEntry, string>
   /** Why no orphan goes. */
   readonly unsure: string | undefined
   /** Bytes on the disk that come free, and that remain. */
@@ -423,7 +425,8 @@ class Planner {
       references: this.#candidates.map(({ ref }) => ref).filter((ref) => this.#going.has(ref)),
       manifests: manifests.sort((a, b) => Number(b.entry.kind === 'index') - Number(a.entry.kind === 'index')),
       blobs: goingBlobs.map(({ digest, sizeBytes }) => ({ digest, sizeBytes, isOrphan: !needed.blobs.has(digest) })),
-      stays: [...this.#stays, ...this.#stillNeeded(kept)],
+      stays: [...this.#stays, ...this.#stayingBelongings(kept)],
+      neededBy: this.#neededBy(kept),
       unsure: this.#content.unsure,
       freedBytes,
       keptBytes: storedBytes(this.#content) - freedBytes,
@@ -437,20 +440,30 @@ class Planner {
     return !isInUse(digest) && !filled.has(digest) && (needed.blobs.has(digest) || writtenMs < orphansSinceMs)
   }
 
-  /** References that go without their content, and those that were picked by name but belong to something that stays. */
-  #stillNeeded(kept: Marks): Stay[] {
+  /** References that were picked by name, but belong to something that stays. */
+  #stayingBelongings(kept: Marks): Stay[] {
     const { matches } = this.#rules
     return this.#candidates.flatMap(({ ref, owners }): Stay[] => {
-      const { reference, digest } = ref
-      const isPickedByName = owners.length > 0 && matches?.(reference) === true
-      if (!kept.manifests.has(digest) || !(this.#going.has(ref) || isPickedByName)) return []
-      const by = this.#whatNeeds(digest, ref, kept)
-      return by === undefined ? [] : [{ reference, why: 'needed', by }]
+      if (owners.length === 0 || this.#going.has(ref) || matches?.(ref.reference) !== true) return []
+      const by = this.#whatNeeds(ref, kept)
+      return by === undefined ? [] : [{ reference: ref.reference, why: 'needed', by }]
     })
   }
 
-  #whatNeeds(digest: Digest, self: RefEntry, kept: Marks): string | undefined {
+  #neededBy(kept: Marks): ReadonlyMap<RefEntry, string> {
+    const found = new Map<RefEntry, string>()
+    for (const ref of this.#going) {
+      const by = this.#whatNeeds(ref, kept)
+      if (by !== undefined) found.set(ref, by)
+    }
+    return found
+  }
+
+  /** Undefined where its content goes. */
+  #whatNeeds(self: RefEntry, kept: Marks): string | undefined {
     const { catalog } = this.#content
+    const { digest } = self
+    if (!kept.manifests.has(digest)) return undefined
     const nameOf = (of: Digest) => [...catalog.refsOf(of)].find((ref) => ref !== self && !this.#going.has(ref))?.reference
     const above = catalog.indexesOf(digest).find((index) => kept.manifests.has(index.digest))
     const subject = catalog.manifest(digest)?.subject ?? signedBy(self.reference)

@@ -15,12 +15,13 @@ export function pruneTable(report: PruneReport): string {
   const sections: (readonly [title: string, rows: readonly (readonly string[])[]])[] = [
     [
       `What ${goes}:`,
-      references.map(({ reference, createdMs, pulledMs }) => [
+      references.map(({ reference, createdMs, pulledMs, neededBy }) => [
         reference,
         'created',
         formatLocalTime(createdMs),
         'pulled',
         formatLocalTime(pulledMs),
+        ...(neededBy === undefined ? [] : [`its content stays, needed by ${neededBy}`]),
       ]),
     ],
     [

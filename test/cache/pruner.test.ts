@@ -90,9 +90,10 @@ cacheTest('A tag that goes alone stays away after a restart, though the record w
   const report = await ground.cache.pruner.prune(matching('app:1'))
   assert.deepEqual([report.references.length, report.manifests.length, report.freedBytes], [1, 0, REF_BYTES])
   assert.deepEqual(
-    report.stays.map(({ reference, by }) => [reference, by]),
+    report.references.map(({ reference, neededBy }) => [reference, neededBy]),
     [['quay.io/some/app:1', 'quay.io/some/app:2']],
   )
+  assert.deepEqual(report.stays, [])
   const { manifests } = await ground.restart()
   await assert.rejects(manifests.get(ref('quay.io/some/app:1'), CACHED, true), { status: 504 })
   assert.deepEqual((await manifests.get(ref('quay.io/some/app:2'), CACHED, true)).bytes, image.bytes)

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RefEntry } from '../../src/cache/catalog.ts'
-import { type PrunePlan, type PruneRules, planPrune, storedBytes } from '../../src/cache/retention.ts'
+import { reportOf } from '../../src/cache/prune-report.ts'
+import { type Guards, type PrunePlan, type PruneRules, planPrune, storedBytes } from '../../src/cache/retention.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { forAll, type Random } from '../support/property.ts'
 import { Sketch } from './sketch.ts'
@@ -74,6 +75,12 @@ function contentOf(sketch: Sketch, { digest }: RefEntry): { manifests: Set<Diges
   return found
 }
 
+/** Of a running server, to which the last image is being downloaded. */
+function guardsOf({ catalog }: Sketch): Guards {
+  const blobs = [...catalog.manifests()].flatMap((manifest) => manifest.blobs.map(({ digest }) => digest))
+  return { servedSinceMs: 4 * 86_400_000, isInUse: () => false, filled: new Set(blobs.slice(-1)), orphansSinceMs: NOW }
+}
+
 function goneWith(plan: PrunePlan): { manifests: Set<Digest>; blobs: Set<Digest>; references: Set<string> } {
   return {
     manifests: new Set(plan.manifests.map(({ entry }) => entry.digest)),
@@ -91,6 +98,19 @@ test('No reference that stays ever loses a manifest or a blob', () => {
       for (const digest of manifests)
         assert.ok(!gone.manifests.has(digest), `${sketch.spell(ref.reference)} loses ${sketch.nameOf(digest)}`)
       for (const digest of blobs) assert.ok(!gone.blobs.has(digest), `${sketch.spell(ref.reference)} loses ${sketch.nameOf(digest)}`)
+    }
+  })
+})
+
+test('A report names each reference once, among what goes or among what stays, and says of what goes alone what keeps its content', () => {
+  forAll(randomCase, ({ sketch, rules }) => {
+    const { references, manifests, stays } = reportOf(planPrune(sketch.content, rules, NOW, guardsOf(sketch)), true)
+    const told = [...references, ...stays].map(({ reference }) => reference)
+    assert.equal(new Set(told).size, told.length, told.map((reference) => sketch.spell(reference)).join(' '))
+    const gone = new Set([...references.map(({ reference }) => reference), ...manifests.map(({ digest }) => digest)])
+    for (const { reference, digest, neededBy } of references) {
+      assert.ok(neededBy === undefined || !manifests.some((manifest) => manifest.digest === digest), sketch.spell(reference))
+      assert.ok(neededBy === undefined || !gone.has(neededBy), `${sketch.spell(reference)} is needed by what goes`)
     }
   })
 })

@@ -1,6 +1,7 @@
 /** What may go: tables of stores, rules and what comes of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { reportOf } from '../../src/cache/prune-report.ts'
 import { type Guards, newestMoment, type PruneRules, planPrune, REF_BYTES, recordBytes, storedBytes } from '../../src/cache/retention.ts'
 import { d, Sketch } from './sketch.ts'
 
@@ -327,18 +328,9 @@ for (const [sentence, sketch, guards, goes] of guarded) {
 
 const reasons: [sketch: Sketch, rules: PruneRules, guards: Guards | undefined, stays: string[]][] = [
   [multiArch(), { ...matching('y:1'), keep: () => true }, undefined, ['a.io/x/y:1 kept']],
-  [multiArch().ref('a.io/x/y:2', 'index'), matching('y:1'), undefined, ['a.io/x/y:1 needed by a.io/x/y:2']],
   [multiArch(), matching(d('amd64')), undefined, ['a.io/x/y@amd64 needed by a.io/x/y:1']],
   [multiArch(NOW), matching('y:1'), quiet, ['a.io/x/y:1 served lately']],
   [old(), matching('y:1'), { ...quiet, filled: new Set([d('c1')]) }, ['a.io/x/y:1 being downloaded']],
-  [
-    multiArch()
-      .manifest('other', { lists: ['amd64'] }, 'b.io/o')
-      .ref('b.io/o:1', 'other'),
-    matching('y:1'),
-    undefined,
-    ['a.io/x/y@amd64 needed by b.io/o:1'],
-  ],
 ]
 for (const [sketch, rules, guards, stays] of reasons) {
   test(`It is said why something stays: ${stays.join(', ')}`, () => {
@@ -347,6 +339,32 @@ for (const [sketch, rules, guards, stays] of reasons) {
       plan.stays.map(({ reference, why, by }) => sketch.spell(`${reference} ${why}${by === undefined ? '' : ` by ${by}`}`)),
       stays,
     )
+  })
+}
+
+const alone: [sketch: Sketch, rules: PruneRules, goes: string[]][] = [
+  [multiArch().ref('a.io/x/y:2', 'index'), matching('y:1'), ['a.io/x/y:1, needed by a.io/x/y:2']],
+  [
+    multiArch().ref('a.io/x/y:2', 'index').ref('a.io/x/y:3', 'index'),
+    matching('y:1', 'y:2'),
+    ['a.io/x/y:1, needed by a.io/x/y:3', 'a.io/x/y:2, needed by a.io/x/y:3'],
+  ],
+  [
+    multiArch()
+      .manifest('other', { lists: ['amd64'] }, 'b.io/o')
+      .ref('b.io/o:1', 'other'),
+    matching('y:1'),
+    ['a.io/x/y:1', 'a.io/x/y@amd64, needed by b.io/o:1', 'a.io/x/y@arm64'],
+  ],
+]
+for (const [sketch, rules, goes] of alone) {
+  test(`What goes without its content says so, and is not among what stays: ${goes.join('; ')}`, () => {
+    const { references, stays } = reportOf(planPrune(sketch.content, rules, NOW), true)
+    assert.deepEqual(
+      references.map(({ reference, neededBy }) => sketch.spell(`${reference}${neededBy === undefined ? '' : `, needed by ${neededBy}`}`)),
+      goes,
+    )
+    assert.deepEqual(stays, [])
   })
 }
 

@@ -89,7 +89,7 @@ function textOf({ dryRun, references, manifests, blobs, stays, unsure, failures,
   const went = dryRun ? 'would remove' : 'removed'
   const orphaned = (orphan: boolean) => (orphan ? ' (orphan)' : '')
   const lines = [
-    ...references.map(({ reference, digest }) => `${went} reference: ${shortened(reference)} ${digest}`),
+    ...references.map(({ reference, digest, neededBy }) => `${went} reference: ${shortened(reference)} ${digest}${stayingFor(neededBy)}`),
     ...manifests.map(({ digest, references: [name = '-'], orphan }) => `${went} manifest: ${shortened(name)} ${digest}${orphaned(orphan)}`),
     ...ownFirst(blobs).map(({ digest, orphan }) => `${went} blob: ${digestFileName(digest)}${orphaned(orphan)}`),
     ...stays.map(({ reference, why, by }) => `stays: ${reference} (${why}${by === undefined ? '' : ` by ${by}`})`),
@@ -98,6 +98,10 @@ function textOf({ dryRun, references, manifests, blobs, stays, unsure, failures,
     `${went} ${references.length} reference(s), ${manifests.length} manifest(s), ${blobs.length} blob(s): ${sizeText(freedBytes)}`,
   ]
   return lines.map((line) => `${line}\n`).join('')
+}
+
+function stayingFor(neededBy: string | undefined): string {
+  return neededBy === undefined ? '' : ` (its manifest stays, needed by ${neededBy})`
 }
 
 /** Orphans apart: nobody asked for those by name. */

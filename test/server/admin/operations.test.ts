@@ -56,7 +56,10 @@ test('The answer of a prune lists every manifest and blob that went or would go,
   const { ask, pruner } = await layAdmin(t)
   const reference = `quay.io/app@${some}`
   pruner.answer = {
-    references: [{ reference: 'quay.io/app:1', digest: some, createdMs: 1, pulledMs: 2 }],
+    references: [
+      { reference: 'quay.io/app:1', digest: some, createdMs: 1, pulledMs: 2 },
+      { reference: 'quay.io/app:3', digest: other, createdMs: 1, pulledMs: 2, neededBy: 'quay.io/app:4' },
+    ],
     manifests: [
       { digest: some, kind: 'index', references: ['quay.io/app:1', reference], orphan: false },
       { digest: other, kind: 'image', references: [], orphan: true },
@@ -73,13 +76,14 @@ test('The answer of a prune lists every manifest and blob that went or would go,
   const pruned = await ask('/cmd/prune?type=orphans', { method: 'DELETE' })
   assert.deepEqual(pruned.body.toString().split('\n'), [
     `removed reference: quay.io/app:1 ${some}`,
+    `removed reference: quay.io/app:3 ${other} (its manifest stays, needed by quay.io/app:4)`,
     `removed manifest: quay.io/app:1 ${some}`,
     `removed manifest: - ${other} (orphan)`,
     `removed blob: ${digestHex(some)}`,
     `removed blob: ${digestHex(other)} (orphan)`,
     `stays: ${reference} (needed by quay.io/app:2)`,
     'not removed: quay.io/app:3 (the disk failed)',
-    'removed 1 reference(s), 2 manifest(s), 2 blob(s): 2.0 KiB',
+    'removed 2 reference(s), 2 manifest(s), 2 blob(s): 2.0 KiB',
     '',
   ])
   const dry = await ask('/cmd/prune?type=orphans&dryRun=true', { method: 'DELETE' })
