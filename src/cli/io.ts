@@ -4,6 +4,7 @@ import { systemClock } from '../observe/clock.ts'
 import type { Platform } from '../oci/manifest.ts'
 import { platformOfNode } from '../oci/platform.ts'
 import type { Service, ServiceDeps } from '../server/service.ts'
+import { drawingColumns } from './terminal.ts'
 
 export type Io = {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -50,7 +51,7 @@ export function processIo(): Io {
       program: process.argv[1] ?? '',
     },
     clock: systemClock,
-    terminalColumns: () => (process.stderr.isTTY === true && process.env.TERM !== 'dumb' ? process.stderr.columns : undefined),
+    terminalColumns: () => drawingColumns(process.stderr, process.env.TERM),
     stdoutIsTerminal: process.stdout.isTTY === true,
     canAsk: process.stdin.isTTY === true,
     ask,
