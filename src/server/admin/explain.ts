@@ -1,5 +1,6 @@
 /** `/cmd/explain`: what a client that asked for a reference would get, and why. */
 import type { Explanation } from '../../cache/explanation.ts'
+import type { Revalidate } from '../../config/config.ts'
 import { formatLocalTime } from '../../store/record.ts'
 import { whyRefused } from '../name-rules.ts'
 import type { AdminAnswer } from './answer.ts'
@@ -17,7 +18,7 @@ export async function explain(parameters: Parameters, { cache, config, names }: 
   const found = await cache.explainer.explain(reference)
   const explanation: Explanation = why === undefined ? found : { ...found, answer: 'refused', from: 'nowhere', why: [why] }
   const access = registryAccess(explanation.registry, config)
-  return { json: { ...explanation, access }, text: () => textOf(explanation, access) }
+  return { json: { ...explanation, access }, text: () => explanationText(explanation, access) }
 }
 
 const ANSWERS: Readonly<Record<Explanation['answer'], string>> = {
@@ -26,7 +27,8 @@ const ANSWERS: Readonly<Record<Explanation['answer'], string>> = {
   refused: 'no',
 }
 
-function textOf(explanation: Explanation, access: RegistryAccess): string {
+/** One line for each fact. */
+export function explanationText(explanation: Explanation, access: RegistryAccess): string {
   const { reference, answer, from, why, policy, isComplete } = explanation
   const lines = [
     reference,
@@ -35,26 +37,38 @@ function textOf(explanation: Explanation, access: RegistryAccess): string {
     ...why.map((sentence) => `why: ${sentence}`),
     ...(isComplete === undefined ? [] : [`complete: ${isComplete ? 'yes' : 'no'}`]),
     ...cachedLines(explanation),
-    ...(policy === undefined ? [] : [`checked: ${typeof policy === 'number' ? `when the last check is ${policy / 1000} s old` : policy}`]),
+    ...(policy === undefined ? [] : [`check policy: ${policyText(policy)}`]),
     `registry: ${explanation.registry} at ${access.url}, ${stateOf(explanation)}`,
     `credentials: ${access.credentials}`,
   ]
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function cachedLines({ cached }: Explanation): string[] {
+/** Of a tag that is cached. */
+function policyText(policy: Revalidate): string {
+  if (policy === 'never') return 'never: it is served as it was pulled'
+  return policy === 'always' ? 'always: each time that it is asked for' : `when the last check is ${policy / 1000} s old`
+}
+
+/** The pull that brought a tag has confirmed it, and was no check; what a digest names needs none. */
+function checkLines({ policy, cached }: Explanation): string[] {
+  const times = cached?.times
+  if (policy === undefined || times === undefined) return []
+  const isChecked = times.checkedMs > times.createdMs
+  return [
+    `last check: ${isChecked ? formatLocalTime(times.checkedMs) : `none; the pull of ${formatLocalTime(times.createdMs)} confirmed it`}`,
+  ]
+}
+
+function cachedLines(explanation: Explanation): string[] {
+  const { cached } = explanation
   if (cached === undefined) return []
   const { digest, kind, mediaType, sizeBytes, suppliedBy, times, blobs, platforms } = cached
   return [
     `digest: ${digest} (${kind}, ${mediaType}, ${sizeBytes} bytes)`,
     `supplied by: ${suppliedBy}`,
-    ...(times === undefined
-      ? []
-      : [
-          `created: ${formatLocalTime(times.createdMs)}`,
-          `pulled: ${formatLocalTime(times.pulledMs)}`,
-          `last check: ${formatLocalTime(times.checkedMs)}`,
-        ]),
+    ...(times === undefined ? [] : [`created: ${formatLocalTime(times.createdMs)}`, `pulled: ${formatLocalTime(times.pulledMs)}`]),
+    ...checkLines(explanation),
     ...platforms.map((listed) => `platform: ${listed.platform || '-'} ${listed.digest} ${listed.state}`),
     ...blobs.map((blob) => `blob: ${blob.digest} ${blob.sizeBytes} ${blob.state}`),
   ]
