@@ -20,6 +20,7 @@ export const load: Command = {
   examples: [
     'ociregistry load --image-path /var/lib/ociregistry --image-file images.txt',
     "ociregistry --config-file config.yaml load --image-file 'base.txt,lists/*.txt' --platform linux/amd64 --platform linux/arm64",
+    'ociregistry load --image-file - < images.txt',
   ],
   async run(line, io) {
     const { config } = await loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })

@@ -119,13 +119,16 @@ function flagOf(name: string): Flag | undefined {
   )
 }
 
+/** A negative number does not, and neither does the dash that is standard input. */
+const LOOKS_LIKE_FLAG = /^-(?![\d,]|$)/
+
 function readValue(
   { type, default: fallback, refusesEmpty = fallback !== undefined }: Flag,
   name: string,
   { value, inlineValue }: Option,
 ): unknown {
   if (type.placeholder === undefined && value === undefined) return true
-  if (value === undefined || (value === '' && refusesEmpty) || (!inlineValue && /^-(?!\d)/.test(value))) {
+  if (value === undefined || (value === '' && refusesEmpty) || (!inlineValue && LOOKS_LIKE_FLAG.test(value))) {
     throw new ConfigError(`${name}: found no value, want ${type.want}`)
   }
   if (value === '') return undefined // the default, whatever the file says

@@ -367,7 +367,7 @@ export const settings = {
     type: path,
     since: 'loading',
     live: true,
-    help: 'Lists of images to load: files and globs, separated by commas.',
+    help: 'Lists of images to load: files and globs, separated by commas; - is standard input.',
   },
   concurrency: {
     flag: '--concurrency',

@@ -14,22 +14,27 @@ export type ImageOfList = ListedImage & { readonly list: string }
 export class ImageFileError extends Error {}
 
 const STDIN = '/dev/stdin'
+/** The same, as many programs have it. */
+const DASH = '-'
 /** Far more than any list has. */
 const MOST_BYTES = 16 * 1024 * 1024
 /** So much of a file says what it is. */
 const HEAD_BYTES = 512
 
-/** @param spec files and globs, separated by commas. @throws ImageFileError */
+/** @param spec files and globs, separated by commas; `-` is standard input. @throws ImageFileError */
 export async function imageSources(spec: string): Promise<readonly ImageSource[]> {
-  const patterns = spec
-    .split(',')
-    .map((pattern) => pattern.trim())
-    .filter((pattern) => pattern !== '')
+  const patterns = patternsOf(spec)
   if (patterns.length === 0) throw new ImageFileError(`no files are named by '${spec}'`)
   const paths = await Promise.all(patterns.map(filesOf))
   const sources: ImageSource[] = []
   for (const path of new Set(paths.flat())) sources.push({ kind: 'list', path, text: await readList(path) })
   return sources
+}
+
+/** For lists that are read more than once. @throws ImageFileError for standard input, which has nothing the second time */
+export function refuseStandardInput(spec: string): void {
+  const found = patternsOf(spec).find((pattern) => pattern === DASH || pattern === STDIN)
+  if (found !== undefined) throw new ImageFileError(`${found}: found standard input, which can be read only once; want files`)
 }
 
 /** All images that the files of a specification name, each once. @throws ImageFileError */
@@ -44,7 +49,15 @@ export async function listedImages(spec: string, aliases: RegistryAliases): Prom
   return [...images.values()]
 }
 
+function patternsOf(spec: string): readonly string[] {
+  return spec
+    .split(',')
+    .map((pattern) => pattern.trim())
+    .filter((pattern) => pattern !== '')
+}
+
 async function filesOf(pattern: string): Promise<readonly string[]> {
+  if (pattern === DASH) return [STDIN]
   const paths = await glob(pattern).catch((cause: Error) => {
     throw new ImageFileError(`${pattern}: ${cause.message}`, { cause })
   })

@@ -11,9 +11,10 @@ import { temporaryDirectory } from '../support/files.ts'
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const command = (args: readonly string[]) => ['--import', 'tsx', main, ...args]
 
-function run(args: readonly string[]): Promise<{ code: unknown; out: string; err: string }> {
+function run(args: readonly string[], input = ''): Promise<{ code: unknown; out: string; err: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, command(args), (error, out, err) => resolve({ code: error?.code ?? 0, out, err }))
+    const child = execFile(process.execPath, command(args), (error, out, err) => resolve({ code: error?.code ?? 0, out, err }))
+    child.stdin?.on('error', () => {}).end(input) // most commands end without reading it
   })
 }
 
@@ -50,5 +51,20 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     }
     assert.deepEqual(await exited, [0, null], err)
     assert.match(err, new RegExp(`^Store: ${store}$`, 'm'))
+  })
+}
+
+const NOTHING = 'images: 0 loaded, 0 complete before; 0 bytes fetched, 0 bytes were there\n'
+const inputs: [what: string, spec: string, input: string, code: number, out: RegExp][] = [
+  ['nothing', '-', '', 0, new RegExp(`^${NOTHING}$`)],
+  ['nothing but a comment', '-', '# later\n\n', 0, new RegExp(`^${NOTHING}$`)],
+  ['a line that is no name', '-', '# one\nNot Good\n', 1, /^Not Good +failed .* \(\/dev\/stdin:2\)$/m],
+  ['a list that is named twice', '-,-,/dev/stdin', 'Not Good\n', 1, /\nimages: 0 loaded, 0 complete before, 1 failed; /],
+]
+for (const [what, spec, input, code, out] of inputs) {
+  test(`load takes ${what} from standard input, exit ${code}`, async (t) => {
+    const ran = await run(['load', '--image-path', join(await temporaryDirectory(t), 'store'), '--image-file', spec], input)
+    assert.equal(ran.code, code, ran.err)
+    assert.match(ran.out, out)
   })
 }

@@ -34,6 +34,8 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['A level may be in capitals', ['--log-level', 'INFO'], [], { logLevel: 'info' }],
   ['An empty value means the default where that is nothing', ['--log-file='], [], { logFile: undefined }],
   ['A value may begin with a dash behind an equals sign', ['--log-file=-x'], [], { logFile: '-x' }],
+  ['A dash alone is a value, as what stands for standard input', ['--log-file', '-', '--port', '1'], [], { logFile: '-', port: 1 }],
+  ['So is one among others', ['--log-file', '-,a'], [], { logFile: '-,a' }],
   ['A value may contain an equals sign', ['--log-file', 'a=b'], [], { logFile: 'a=b' }],
   ['Behind two dashes everything is a word', ['serve', '--', '-port'], ['serve', '-port'], {}],
   ["Docker Hub's other names mean docker.io", ['--default-ns', 'index.docker.io'], [], { defaultNs: 'docker.io' }],
