@@ -71,6 +71,12 @@ export class Budget implements Space {
     return this.#storedBytes + this.#promisedBytes
   }
 
+  shortage(bytes: number): string | undefined {
+    const { maxBytes } = this.#limits
+    if (this.usedBytes + bytes <= maxBytes) return this.#deps.space.shortage(bytes)
+    return `${this.#usedText} (maxSize): remove images or pins, or raise maxSize`
+  }
+
   failed(error: unknown): void {
     this.#deps.space.failed(error)
   }
@@ -195,11 +201,12 @@ export class Budget implements Space {
     const { clock, log } = this.#deps
     if (clock.monotonic() - this.#toldMs < TOLD_MS) return false
     this.#toldMs = clock.monotonic()
-    const [wanted, has, used] = [bytes, this.#limits.maxBytes, this.usedBytes].map(sizeText)
-    log.warn(
-      `a blob of ${wanted} is streamed without being stored: ${used} of the ${has} that the store may use are taken, and nothing more may go`,
-    )
+    log.warn(`a blob of ${sizeText(bytes)} is streamed without being stored: ${this.#usedText}, and nothing more may go`)
     return false
+  }
+
+  get #usedText(): string {
+    return `${sizeText(this.usedBytes)} of the ${sizeText(this.#limits.maxBytes)} that the store may use are taken`
   }
 
   #counter(): Counter {

@@ -43,7 +43,10 @@ import { TagPolicy, type TagSettings } from './tag-policy.ts'
 import { Verifications } from './verification.ts'
 
 export type CacheSettings = TagSettings &
-  Pick<Config, 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs' | 'budget' | 'pins' | 'scrub' | 'prune'>
+  Pick<
+    Config,
+    'imagePath' | 'airGapped' | 'prefetch' | 'registries' | 'privateRegistries' | 'negativeTtlMs' | 'budget' | 'pins' | 'scrub' | 'prune'
+  >
 
 export type CacheDeps = {
   readonly store: Store
@@ -283,9 +286,9 @@ export class Cache {
 
   /** Loads images whole; where the settings are air-gapped it only looks whether they are. */
   newLoader(options: Omit<LoadOptions, 'onlyLook'>): ImageLoader {
-    const { store, space, upstreams, settings, clock, log } = this.#deps
+    const { store, upstreams, settings, clock, log } = this.#deps
     const [catalog, fills, verifications, publisher] = [this.catalog, this.#fills, this.#verifications, this.#publisher]
-    const supply = new Supply({ store, space, fills, verifications, upstreams, clock })
+    const supply = new Supply({ store, space: this.#budget, where: settings.imagePath, fills, verifications, upstreams, clock })
     const { manifests, lists } = this
     const onlyLook = settings.airGapped
     return new ImageLoader({ ...options, onlyLook }, { catalog, manifests, lists, publisher, supply, clock, log })

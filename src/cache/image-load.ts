@@ -27,7 +27,8 @@ import type { Lists } from './lists.ts'
 import type { ManifestAnswer, Manifests } from './manifests.ts'
 import { mayPass, type Persistence } from './persistence.ts'
 import type { Publisher } from './publisher.ts'
-import { NotStoredError, type Supply } from './supply.ts'
+import { recordBytes } from './retention.ts'
+import type { Supply } from './supply.ts'
 
 export type LoadOptions = {
   readonly platforms: WantedPlatforms
@@ -243,10 +244,11 @@ export class ImageLoad {
   }
 
   async #durable(): Promise<void> {
-    const { publisher } = this.#deps
+    const { publisher, supply } = this.#deps
     await publisher.written()
-    for (const digest of this.#manifests.keys())
-      if (publisher.isUnwritten(digest)) throw new NotStoredError(`the manifest ${digest} could not be stored`)
+    for (const { digest, sizeBytes } of this.#manifests.values())
+      if (publisher.isUnwritten(digest))
+        throw supply.notStored(`the manifest ${digest}`, recordBytes({ sizeBytes }), 'writing it failed, as the log says')
   }
 
   /** With patience, and for as long as somebody waits for the image. */

@@ -3,7 +3,7 @@ import { abortable } from '../async/abortable.ts'
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
 import { sizeText } from '../store/size-text.ts'
-import type { Space } from '../store/space.ts'
+import { isSystemError, type Space } from '../store/space.ts'
 import type { Store } from '../store/store.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { UpstreamDirectory, Urgency } from '../upstream/upstream.ts'
@@ -16,7 +16,9 @@ import type { Verifications } from './verification.ts'
 
 export type SupplyDeps = {
   readonly store: Store
-  readonly space: Pick<Space, 'trouble'>
+  readonly space: Pick<Space, 'trouble' | 'shortage'>
+  /** The directory of the store, for people. */
+  readonly where: string
   readonly fills: Fills
   readonly verifications: Verifications
   readonly upstreams: UpstreamDirectory
@@ -25,6 +27,8 @@ export type SupplyDeps = {
 
 /** What came could not be stored: no registry can help that. */
 export class NotStoredError extends Error {}
+
+const NOT_THEN = 'the store did not take it a moment ago, and takes it by now: try again'
 
 /** How often a download that has not begun is asked whether its registry is in trouble. */
 const LOOK_MS = 1000
@@ -67,7 +71,7 @@ export class Supply {
     signal: AbortSignal,
     onFill: (fill: Fill) => void,
   ): Promise<void> {
-    const { fills, space } = this.#deps
+    const { fills } = this.#deps
     const { fill } = fills.start(use.digest, sources[0], urgency)
     for (const source of sources) fill.addSource(source)
     fill.inBackground = true // clients that join it and leave again take nobody with them
@@ -75,8 +79,19 @@ export class Supply {
     await this.#end(fill, urgency, signal)
     if (troubleOf(fill.failure) !== undefined) throw fill.failure
     if (fill.failure === undefined && (await this.has(use, false))) return
-    const why = space.trouble?.why ?? fill.failure?.message ?? 'there is no room for it'
-    throw new NotStoredError(`${use.digest} (${sizeText(use.sizeBytes)}) could not be stored: ${why}`)
+    throw this.notStored(`the blob ${use.digest}`, use.sizeBytes, isSystemError(fill.failure) ? fill.failure.message : NOT_THEN)
+  }
+
+  /**
+   * What happened, to what, and what to do.
+   * @param what could not be stored. @param otherwise why, where the store takes so much by now
+   */
+  notStored(what: string, sizeBytes: number, otherwise: string): NotStoredError {
+    const { space, where } = this.#deps
+    const { trouble } = space
+    const isForWantOfRoom = trouble === undefined || trouble.kind === 'full'
+    const why = (isForWantOfRoom ? space.shortage(sizeBytes) : undefined) ?? trouble?.why ?? otherwise
+    return new NotStoredError(`cannot store ${what} (${sizeText(sizeBytes)}) in ${where}: ${why}`)
   }
 
   /** In the background a download does not begin while its registry is in trouble: that is said rather than waited for. */

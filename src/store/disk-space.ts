@@ -135,6 +135,12 @@ export class DiskSpace implements Space {
     if (trouble !== undefined && this.#closed === undefined) this.#fail(trouble, error)
   }
 
+  shortage(bytes: number): string | undefined {
+    const lackingBytes = bytes - Math.max(0, this.#freeBytes)
+    if (this.#room === undefined || lackingBytes <= 0) return undefined
+    return `its disk has no room: ${this.#roomText()}; ${sizeText(lackingBytes)} more are needed: make room on it, or lower minFree`
+  }
+
   /** Asks the disk again where what is known is old, so that `trouble` says how things are now. Never rejects, and never waits for long. */
   async look(): Promise<void> {
     if (this.#closed === undefined && !this.#isResting && !this.#isFresh) await this.#isLate(this.#lookPatiently(), this.#budgets.lookMs)

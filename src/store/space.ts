@@ -24,6 +24,8 @@ export interface Space {
   /** A write failed with a system error. */
   failed(error: unknown): void
   readonly trouble: StorageTrouble | undefined
+  /** Why there is no room for so much, as far as that is known, and what to do: for people. Undefined where there is room. */
+  shortage(bytes: number): string | undefined
 }
 
 /** A disk that is full, a file that cannot be read or written, too many open files: trouble of this machine, and no mistake of ours. */

@@ -197,3 +197,22 @@ test('An eviction that fails is logged, and nobody hangs', async () => {
   assert.equal(await budget.reserve(30 * MIB), undefined)
   assert.ok(log.lines.some(({ level, message }) => level === 'error' && message === 'could not make room in the store'))
 })
+
+const shortages: [sentence: string, stored: number, wanted: number, free: number, why: string | undefined][] = [
+  ['What fits both', 50 * MIB, 50 * MIB, 50 * MIB, undefined],
+  [
+    'What would go beyond the budget',
+    80 * MIB,
+    21 * MIB,
+    50 * MIB,
+    '80.0 MiB of the 100.0 MiB that the store may use are taken (maxSize): remove images or pins, or raise maxSize',
+  ],
+  ['What fits the budget, and not the disk', 50 * MIB, 5, 1, 'there is no room for 5 bytes'],
+]
+for (const [sentence, stored, wanted, free, why] of shortages) {
+  test(`Why there is no room: ${sentence}`, async () => {
+    const { budget, space } = await budgetOver(stored, 0)
+    space.freeBytes = free
+    assert.equal(budget.shortage(wanted), why)
+  })
+}

@@ -8,6 +8,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { parseImageName } from '../../src/oci/image-name.ts'
 import type { Platform } from '../../src/oci/manifest.ts'
 import { parsePlatform } from '../../src/oci/platform.ts'
+import type { StorageTrouble } from '../../src/store/space.ts'
 import { UpstreamError } from '../../src/upstream/error.ts'
 import type { AddedImage } from '../support/fake-registry-content.ts'
 import { Tap } from '../support/scripted-upstream.ts'
@@ -309,11 +310,34 @@ cacheTest('A layer that the registry does not have fails the image, and the othe
   await ground.stored(one)
 })
 
-cacheTest('An image is not loaded as long as the disk has no room for it, and the reason says so', async (ground) => {
+const full: StorageTrouble = { kind: 'full', why: 'the disk is full: make room on it' }
+const unstorable: [what: string, trouble: StorageTrouble | undefined, freeBytes: number, why: string][] = [
+  ['its disk is full', full, 1000, 'there is no room for 200000 bytes'],
+  ['its disk takes nothing, whatever it says of its room', full, Number.POSITIVE_INFINITY, full.why],
+  ['it is read-only', { kind: 'readOnly', why: 'mount it for writing' }, 1000, 'mount it for writing'],
+  ['there is too little room for this one', undefined, 100_000, 'there is no room for 200000 bytes'],
+]
+for (const [what, trouble, freeBytes, why] of unstorable) {
+  cacheTest(`What a store does not take since ${what} is named, with its size, the directory and the reason`, async (ground) => {
+    const cache = await ground.start()
+    const image = ground.hub().content.addImage('some/app', '1', { layers: [bytes('big', 200_000)] })
+    ground.space.trouble = trouble
+    ground.space.freeBytes = freeBytes
+    const result = inTime(ground, load(cache))
+    assert.equal(failure(await result), `cannot store the blob ${image.layers[0]} (195.3 KiB) in /srv/images: ${why}`)
+    ground.space.trouble = undefined
+    ground.space.freeBytes = Number.POSITIVE_INFINITY
+  })
+}
+
+cacheTest('A manifest that a store does not take is named as well', async (ground) => {
   const cache = await ground.start()
-  ground.hub().content.addImage('some/app', '1', { layers: [bytes('big', 200_000)] })
-  ground.space.trouble = { kind: 'full', why: 'the disk is full' }
-  assert.match(failure(await load(cache)), /could not be stored: the disk is full|manifest .* could not be stored/)
+  const index = ground.hub().content.addIndex('some/app', '1', [])
+  ground.space.trouble = full
+  assert.equal(
+    failure(await load(cache, NAME, { platforms: 'all' })),
+    `cannot store the manifest ${index} (4.0 KiB) in /srv/images: ${full.why}`,
+  )
   ground.space.trouble = undefined
 })
 

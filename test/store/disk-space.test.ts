@@ -127,6 +127,39 @@ test('A disk without room is trouble, which begins and ends with one line each',
   assert.equal(recoveries(), 1)
 })
 
+const shortages: [sentence: string, bytes: number, promised: number, reserveBytes: number, why: string | undefined][] = [
+  ['What fits', 10_000, 0, 0, undefined],
+  [
+    'What is too large',
+    12_048,
+    0,
+    0,
+    'its disk has no room: 9.8 KiB are free, and 0 bytes are kept in reserve (minFree); 2.0 KiB more are needed: make room on it, or lower minFree',
+  ],
+  [
+    'What would need a part of the reserve',
+    10_000,
+    0,
+    2_048,
+    'its disk has no room: 9.8 KiB are free, and 2.0 KiB are kept in reserve (minFree); 2.0 KiB more are needed: make room on it, or lower minFree',
+  ],
+  [
+    'What others were promised',
+    5_000,
+    6_000,
+    0,
+    'its disk has no room: 9.8 KiB are free, and 0 bytes are kept in reserve (minFree); running downloads will take 5.9 KiB; 1000 bytes more are needed: make room on it, or lower minFree',
+  ],
+]
+for (const [sentence, bytes, promised, reserveBytes, why] of shortages) {
+  test(`Why there is no room: ${sentence}`, async () => {
+    const { space } = stand({ bytes: reserveBytes, percent: 100 })
+    assert.equal(space.shortage(bytes), undefined, 'nobody has looked yet')
+    await space.reserve(promised)
+    assert.equal(space.shortage(bytes), why)
+  })
+}
+
 /** A disk of the usual size. */
 function large(availableBytes: number) {
   const ground = stand()

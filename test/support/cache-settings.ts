@@ -2,6 +2,7 @@
 import type { CacheSettings } from '../../src/cache/cache.ts'
 
 export const CACHE_SETTINGS: CacheSettings = {
+  imagePath: '/srv/images',
   airGapped: false,
   alwaysPullLatest: false,
   tagPolicy: [],

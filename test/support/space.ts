@@ -32,6 +32,10 @@ export class TestSpace implements Space {
     }
   }
 
+  shortage(bytes: number): string | undefined {
+    return bytes > this.freeBytes ? `there is no room for ${bytes} bytes` : undefined
+  }
+
   failed(error: unknown): void {
     this.failures.push(error)
   }
