@@ -132,6 +132,7 @@ export class Cache {
       catalog,
       catalogReady,
       store,
+      blobs: () => listedBlobs(store),
       space,
       publisher: this.#publisher,
       guards: () => ({

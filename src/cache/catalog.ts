@@ -173,6 +173,16 @@ export class Catalog {
     return sizes.size === 1 ? first(sizes) : undefined
   }
 
+  /** What all cached manifests say of a blob's size, whatever their registries; undefined where none lists it, or where they disagree. */
+  undisputedSize(digest: Digest): number | undefined {
+    let found: number | undefined
+    for (const { sizeBytes } of this.#claims.get(digest)) {
+      if (found !== undefined && found !== sizeBytes) return undefined
+      found = sizeBytes
+    }
+    return found
+  }
+
   /** Whether a cached manifest needs a blob. */
   needsBlob(digest: Digest): boolean {
     return this.#claims.has(digest)

@@ -19,14 +19,16 @@ import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 import { PruneRefused, type PruneReport, type PruneSummary, type Prunes, reportOf } from './prune-report.ts'
 import type { Publisher } from './publisher.ts'
-import { type Guards, type PrunePlan, type PruneRules, planPrune, refusalFor } from './retention.ts'
-import { listedBlobs, whyUnsure } from './survey.ts'
+import { type Guards, type PrunePlan, type PruneRules, planPrune, refusalFor, type StoreContent } from './retention.ts'
+import { whyUnsure } from './survey.ts'
 
 export type PrunerDeps = {
   readonly catalog: Catalog
   /** Resolves when the catalog is complete: nothing goes before. */
   readonly catalogReady: Promise<void>
-  readonly store: Store
+  readonly store: Pick<Store, 'deleteBlob' | 'syncDeletions' | 'leftOut'>
+  /** What lies in the store, needed or not. */
+  readonly blobs: () => Promise<StoreContent['blobs']>
   readonly space: Pick<Space, 'trouble'>
   readonly publisher: Pick<Publisher, 'letGo' | 'removeRef' | 'removeRecord' | 'renameRecord'>
   /** What must not go now; undefined where nobody is served. */
@@ -90,7 +92,7 @@ export class Pruner implements Prunes {
     const { catalog, catalogReady, store, isPinned, guards, clock } = this.#deps
     await catalogReady
     this.#refuseClockBehind(rules)
-    const blobs = await listedBlobs(store)
+    const blobs = await this.#deps.blobs()
     const keep = (reference: string) => isPinned(reference) || rules.keep?.(reference) === true
     return planPrune({ catalog, blobs, unsure: whyUnsure(store, catalog) }, { ...rules, keep }, clock.now(), guards())
   }

@@ -11,7 +11,6 @@
  */
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isMachineryTag, type Tag } from '../oci/name.ts'
-import type { ListedBlob } from '../store/store.ts'
 import type { Catalog, ManifestEntry, RefEntry } from './catalog.ts'
 
 export type PruneRules = {
@@ -41,9 +40,16 @@ export type Guards = {
   readonly orphansSinceMs: number
 }
 
+export type BlobInStore = {
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** When it was stored, in ms since 1970; undefined where nobody has looked, nor needs to. */
+  readonly writtenMs?: number
+}
+
 export type StoreContent = {
   readonly catalog: Catalog
-  readonly blobs: ReadonlyMap<Digest, ListedBlob>
+  readonly blobs: ReadonlyMap<Digest, BlobInStore>
   /** Why nobody can tell what is an orphan: what may need it cannot be read. No orphan goes then. */
   readonly unsure?: string | undefined
 }
@@ -433,7 +439,7 @@ class Planner {
     }
   }
 
-  #mayGo({ digest, writtenMs }: ListedBlob, needed: Marks): boolean {
+  #mayGo({ digest, writtenMs = this.#nowMs }: BlobInStore, needed: Marks): boolean {
     if (this.#content.unsure !== undefined && !needed.blobs.has(digest)) return false
     if (this.#guards === undefined) return true
     const { isInUse, filled, orphansSinceMs } = this.#guards

@@ -96,10 +96,12 @@ async function withStore(
   log: Log,
   work: (pruner: Pruner) => Promise<number>,
 ): Promise<number> {
-  const [{ Pruner }, { Publisher }, { surveyStore }, { storeParts }] = await Promise.all([
+  const [{ Pruner }, { Publisher }, { blobsAsClaimed }, { Catalog }, { loadCatalog }, { storeParts }] = await Promise.all([
     import('../cache/pruner.ts'),
     import('../cache/publisher.ts'),
     import('../cache/survey.ts'),
+    import('../cache/catalog.ts'),
+    import('../cache/catalog-load.ts'),
     import('../store/store-parts.ts'),
   ])
   const { clock } = io
@@ -108,12 +110,14 @@ async function withStore(
   await takeStore(parts, 'prune', (holder) => adviceFor(values, io.clock.now(), holder))
   try {
     const { store, space } = parts
-    const { catalog } = await surveyStore(store, clock, log)
+    const catalog = new Catalog()
+    await loadCatalog(catalog, store, clock, log)
     const publisher = new Publisher({ catalog, store, space, clock, log, accessTimesMs: 0 })
     const pruner = new Pruner({
       catalog,
       catalogReady: Promise.resolve(),
       store,
+      blobs: async () => blobsAsClaimed(await store.blobDigests(), store, catalog),
       space,
       publisher,
       guards: () => undefined, // nobody is served

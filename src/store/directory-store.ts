@@ -147,14 +147,12 @@ export class DirectoryStore implements Store {
     return digestsOf(await namesIn(join(this.path, 'blobs'), this.files))
   }
 
-  async *listBlobs(): AsyncGenerator<ListedBlob> {
+  async *listBlobs(digests?: Iterable<Digest>): AsyncGenerator<ListedBlob> {
     const directory = join(this.path, 'blobs')
     let inTurn = 0
-    for (const name of await namesIn(directory, this.files)) {
-      const digest = digestOfFileName(name)
-      if (digest === undefined) continue
+    for (const digest of digests ?? (await this.blobDigests())) {
       if (++inTurn % FILES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-      const stats = this.#stats(`${directory}/${name}`)
+      const stats = this.#stats(`${directory}/${digestFileName(digest)}`)
       if (stats?.isFile()) yield { digest, sizeBytes: stats.size, writtenMs: stats.mtimeMs, verified: isSealed(stats.mode) }
     }
   }

@@ -94,7 +94,8 @@ export interface BlobStore {
   quarantineBlob(digest: Digest, identity: string, why: string): Promise<void>
   /** Whoever opens it, or puts it there again, from this call on has to do with what comes after. */
   deleteBlob(digest: Digest): Promise<void>
-  listBlobs(): AsyncIterable<ListedBlob>
+  /** All, or those of some that are there. */
+  listBlobs(digests?: Iterable<Digest>): AsyncIterable<ListedBlob>
   /** What `listBlobs` lists, by name alone: for those who want to know quickly what is there. */
   blobDigests(): Promise<Iterable<Digest>>
 }

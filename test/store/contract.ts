@@ -524,6 +524,12 @@ export async function listed<T>(values: AsyncIterable<T>): Promise<T[]> {
 export async function listedBlobs(store: Pick<Store, 'listBlobs' | 'blobDigests'>): Promise<Digest[]> {
   const digests = (await listed(store.listBlobs())).map(({ digest }) => digest)
   assert.deepEqual([...(await store.blobDigests())].sort(), [...digests].sort())
+  const some = digests.slice(1)
+  const asked = await listed(store.listBlobs([...some, digestOf(Buffer.from('not there'))]))
+  assert.deepEqual(
+    asked.map(({ digest }) => digest),
+    some,
+  )
   return digests
 }
 

@@ -72,8 +72,11 @@ export class MemoryStore implements Store {
     return this.blobs.keys()
   }
 
-  async *listBlobs(): AsyncGenerator<ListedBlob> {
-    for (const [digest, { bytes, verified }] of [...this.blobs]) yield { digest, sizeBytes: bytes.byteLength, writtenMs: 0, verified }
+  async *listBlobs(digests: Iterable<Digest> = [...this.blobs.keys()]): AsyncGenerator<ListedBlob> {
+    for (const digest of digests) {
+      const blob = this.blobs.get(digest)
+      if (blob !== undefined) yield { digest, sizeBytes: blob.bytes.byteLength, writtenMs: 0, verified: blob.verified }
+    }
   }
 
   async putRecord(record: ManifestRecord): Promise<void> {
