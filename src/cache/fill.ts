@@ -287,7 +287,7 @@ export class Fill {
       this.#answered = true
       this.#changes.ring()
       const accept = (chunk: Buffer) => {
-        this.#deps.metrics?.received(chunk.byteLength)
+        this.#deps.metrics?.received('blob', chunk.byteLength)
         const known = Math.min(skip, chunk.byteLength)
         skip -= known
         return arrival.accept(chunk.subarray(known), source)

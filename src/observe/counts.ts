@@ -1,6 +1,14 @@
 /** What is counted as it happens, under the names that dashboards know. */
 import type { BoundedNames } from './bounded-names.ts'
-import type { AnsweredRequest, CacheResult, FillEvent, Metrics, Removal } from './metrics.ts'
+import {
+  type AnsweredRequest,
+  type CacheResult,
+  type FillEvent,
+  type Metrics,
+  RECEIVED_KINDS,
+  type ReceivedKind,
+  type Removal,
+} from './metrics.ts'
 import { Tally, Times } from './tally.ts'
 
 /** From a hit in memory to a download over a thin line. */
@@ -21,7 +29,12 @@ export class Counts implements Metrics {
   readonly #firstByte = new Times('ociregistry_first_byte_seconds', 'From a request to the first byte of its answer.', 'route', BOUNDS_S)
   readonly #lastByte = new Times('ociregistry_last_byte_seconds', 'From a request to the last byte of its answer.', 'route', BOUNDS_S)
   readonly #sent = new Tally('ociregistry_sent_bytes_total', 'Bytes of bodies sent to clients.', ['route'])
-  readonly #received = new Tally('ociregistry_received_bytes_total', 'Bytes of blobs received from registries.')
+  readonly #received = new Tally(
+    'ociregistry_received_bytes_total',
+    'Bytes received from registries: blobs, manifests, lists.',
+    ['kind'],
+    RECEIVED_KINDS.map((kind) => [kind]),
+  )
   readonly #fills: Tally
   readonly #failures: Tally
   readonly #removedReferences = new Tally(
@@ -73,8 +86,8 @@ export class Counts implements Metrics {
     this.#failures.addTo(cause)
   }
 
-  received(bytes: number): void {
-    this.#received.add(bytes)
+  received(kind: ReceivedKind, bytes: number): void {
+    this.#received.addTo(kind, bytes)
   }
 
   removed({ references, blobs, freedBytes }: Removal): void {

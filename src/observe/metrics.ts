@@ -21,6 +21,10 @@ export type CacheResult = 'hit' | 'stale' | 'miss' | 'joined' | 'none'
 /** `joined`: somebody else wanted the same blob. `resumed`: it goes on from what an earlier one left. */
 export type FillEvent = 'started' | 'joined' | 'resumed' | 'stored'
 
+/** Bodies that registries send: manifests of any kind; lists are pages of tags and referrers. */
+export const RECEIVED_KINDS = ['blob', 'manifest', 'list'] as const
+export type ReceivedKind = (typeof RECEIVED_KINDS)[number]
+
 export type Removal = { readonly references: number; readonly manifests: number; readonly blobs: number; readonly freedBytes: number }
 
 export interface Metrics {
@@ -29,8 +33,8 @@ export interface Metrics {
   fill(event: FillEvent): void
   /** @param cause one word of few */
   fillFailed(cause: string): void
-  /** Bytes of blobs that came from upstreams. */
-  received(bytes: number): void
+  /** Bytes of content that came from upstreams, of bodies that break off as well. */
+  received(kind: ReceivedKind, bytes: number): void
   /** Images were removed, for whatever reason. */
   removed(what: Removal): void
   /** Room had to be made in the store. */

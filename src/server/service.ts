@@ -20,6 +20,7 @@ import type { Clock } from '../observe/clock.ts'
 import { Counts } from '../observe/counts.ts'
 import { Prometheus } from '../observe/exposition.ts'
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { DiskSpace } from '../store/disk-space.ts'
 import type { LockHolder } from '../store/lock.ts'
 import { pruneNote } from '../store/prune-note.ts'
@@ -125,11 +126,11 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   }
   const { path, store, spools, space, hold, files } = storeParts({ imagePath, minFree, self, clock, log, onRecovered, ...storage })
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
-  const upstreams = configuredUpstreams({ config, clock, log, version }, viaName)
   const scrub = { files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
   const prune = { note: pruneNote(path, log, files) }
   const measures = config.metrics === 0 ? undefined : newMeasures(config)
   const metrics = measures?.counts
+  const upstreams = configuredUpstreams({ config, clock, log, version, metrics }, viaName)
   const budgets = defaultBudgets(settings)
   const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets, clock, log, metrics })
   const names = new ConfiguredNames(settings)
@@ -298,11 +299,11 @@ function wish(): { readonly made: Promise<void>; readonly make: () => void } {
 
 /** The registries, as the configuration has them. @param viaName by which this program knows its own requests */
 export function configuredUpstreams(
-  { config, clock, log, version }: Omit<ServiceDeps, 'storage' | 'pruner' | 'loads'>,
+  { config, clock, log, version, metrics }: Omit<ServiceDeps, 'storage' | 'pruner' | 'loads'> & { readonly metrics?: Metrics | undefined },
   viaName: string,
 ): Upstreams {
   const [via, userAgent] = [`1.1 ${viaName}`, `ociregistry/${version}`]
-  return new Upstreams({ ...upstreamSettings(config), proxies: config.proxies, via, userAgent, clock, log })
+  return new Upstreams({ ...upstreamSettings(config), proxies: config.proxies, via, userAgent, clock, log, metrics })
 }
 
 function upstreamSettings(config: Config): UpstreamSettings {

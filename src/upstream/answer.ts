@@ -28,6 +28,8 @@ export type ReadLimits = {
   readonly totalMs: number
   readonly clock: Clock
   readonly signal?: AbortSignal | undefined
+  /** Told of each part that comes. */
+  readonly onBytes?: ((bytes: number) => void) | undefined
 }
 
 /**
@@ -56,7 +58,7 @@ export async function discard(answer: Answer, limits: Omit<ReadLimits, 'maxBytes
 }
 
 /** Stops behind the chunk that goes beyond `maxBytes`. */
-async function collect(body: Readable, { maxBytes, idleMs, totalMs, clock, signal }: ReadLimits): Promise<Buffer> {
+async function collect(body: Readable, { maxBytes, idleMs, totalMs, clock, signal, onBytes }: ReadLimits): Promise<Buffer> {
   const over = new AbortController()
   const tooSlow = (): Error => new UpstreamError('timeout', `the answer was not complete within ${totalMs} ms`)
   void clock.sleep(totalMs, over.signal).then((slept) => slept && body.destroy(tooSlow()))
@@ -69,6 +71,7 @@ async function collect(body: Readable, { maxBytes, idleMs, totalMs, clock, signa
     let sizeBytes = 0
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       watch.touch()
+      onBytes?.(chunk.byteLength)
       chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
       sizeBytes += chunk.byteLength
       if (sizeBytes > maxBytes) break

@@ -2,6 +2,7 @@
 import type { RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { OciError } from '../oci/error.ts'
 import type { Advice } from './advice.ts'
 import { Authenticator } from './authenticator.ts'
@@ -22,6 +23,7 @@ import type { Trust } from './trust.ts'
 export type SharedParts = {
   readonly clock: Clock
   readonly log: Log
+  readonly metrics?: Pick<Metrics, 'received'> | undefined
   /** Between 0 and 1. */
   readonly random: () => number
   readonly trust: Trust
@@ -41,7 +43,7 @@ export function assembleClient(
   advice: Advice,
   shared: SharedParts,
 ): RegistryClient {
-  const { clock, log, random, budgets, pullTimeoutMs } = shared
+  const { clock, log, metrics, random, budgets, pullTimeoutMs } = shared
   const registry = config.name
   const origin = originOf(config)
   const idleMs = budgets.bodyIdleMs
@@ -68,7 +70,7 @@ export function assembleClient(
   const credentials = shared.credentials.of(config)
   const authenticator = new Authenticator({ registry, origin, credentials, tokens, advice })
   const requester = new Requester(origin, hops, authenticator, circuits.registry)
-  return new RegistryClient({ registry, origin, requester, hops, transport, circuits, advice, clock, budgets, pullTimeoutMs })
+  return new RegistryClient({ registry, origin, requester, hops, transport, circuits, advice, clock, metrics, budgets, pullTimeoutMs })
 }
 
 /** `1.2.3.999` fits the grammar of hosts, and is none. */

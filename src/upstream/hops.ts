@@ -118,11 +118,11 @@ export class Hops {
     throw new UpstreamError('failed', `it redirects more than ${MAX_REDIRECTS} times`)
   }
 
-  /** The whole body of an answer. @throws UpstreamError, or the signal's reason */
-  async read(answer: Answer, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
+  /** The whole body of an answer. @param onBytes told of each part that comes. @throws UpstreamError, or the signal's reason */
+  async read(answer: Answer, maxBytes: number, signal: AbortSignal | undefined, onBytes?: (bytes: number) => void): Promise<Buffer> {
     const { clock, idleMs, bodyMs } = this.#options
     try {
-      return await readAll(answer, { maxBytes, idleMs, totalMs: bodyMs, clock, signal })
+      return await readAll(answer, { maxBytes, idleMs, totalMs: bodyMs, clock, signal, onBytes })
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       throw this.#explain(error, { peer: 'other', url: answer.url }) // no advice: the connection stood

@@ -5,6 +5,7 @@ import { withDeadline } from '../async/deadline.ts'
 import { Limiter } from '../async/limiter.ts'
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
+import type { Metrics, ReceivedKind } from '../observe/metrics.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts'
 import { MANIFEST_ACCEPT, OCI_INDEX } from '../oci/media-type.ts'
@@ -32,6 +33,7 @@ export type RegistryClientOptions = {
   readonly circuits: Circuits
   readonly advice: Advice
   readonly clock: Clock
+  readonly metrics?: Pick<Metrics, 'received'> | undefined
   readonly budgets: Budgets
   /** For the headers of an answer: redirects, challenges and tokens together. */
   readonly pullTimeoutMs: number
@@ -70,7 +72,7 @@ export class RegistryClient implements Upstream {
 
   getManifest(repository: Repository, target: Tag | Digest, signal?: AbortSignal): Promise<UpstreamManifest> {
     return this.#ask({ ...manifestQuestion(repository, target, signal), mayTakeLong: true }, async (answer) => ({
-      bytes: await this.#options.hops.read(answer, MAX_MANIFEST_BYTES, signal),
+      bytes: await this.#read('manifest', answer, MAX_MANIFEST_BYTES, signal),
       contentType: answer.header('content-type'),
       digest: digestHeader(answer),
     }))
@@ -163,10 +165,15 @@ export class RegistryClient implements Upstream {
   /** Undefined for a 404 that the question accepts. */
   #askPage(question: Question, maxBytes: number): Promise<{ answer: Answer; body: Buffer } | undefined> {
     return this.#ask(question, async (answer) => {
-      if (answer.status === 200) return { answer, body: await this.#options.hops.read(answer, maxBytes, question.signal) }
+      if (answer.status === 200) return { answer, body: await this.#read('list', answer, maxBytes, question.signal) }
       this.#options.hops.discard(answer)
       return undefined
     })
+  }
+
+  #read(kind: ReceivedKind, answer: Answer, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    const { hops, metrics } = this.#options
+    return hops.read(answer, maxBytes, signal, (bytes) => metrics?.received(kind, bytes))
   }
 
   /** Puts a question and hands an accepted answer to `use`. Every error says what was wanted, and of whom. */

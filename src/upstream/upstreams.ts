@@ -4,6 +4,7 @@ import { Lru } from '../async/lru.ts'
 import type { ProxyConfig, RegistryConfig } from '../config/config.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { OciError } from '../oci/error.ts'
 import { DOCKER_HUB, type Registry } from '../oci/name.ts'
 import { Advice } from './advice.ts'
@@ -37,6 +38,8 @@ export type UpstreamsOptions = UpstreamSettings & {
   readonly userAgent: string
   readonly clock: Clock
   readonly log: Log
+  /** Told what comes of manifests and lists; whoever takes a blob counts that. */
+  readonly metrics?: Pick<Metrics, 'received'> | undefined
   /** Default: the system's resolver. */
   readonly resolve?: Resolve
   /** Default: none. */

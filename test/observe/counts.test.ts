@@ -103,11 +103,16 @@ test('Downloads and removals are counted', () => {
   const counts = newCounts()
   for (const event of ['started', 'joined', 'resumed', 'stored'] as const) counts.fill(event)
   counts.fillFailed('dns')
-  counts.received(100)
+  counts.received('blob', 100)
+  counts.received('manifest', 10)
+  counts.received('manifest', 5)
+  counts.received('list', 1)
   counts.removed({ references: 1, manifests: 2, blobs: 3, freedBytes: 4 })
   counts.evicted()
   assert.deepEqual(counted(counts), {
-    'ociregistry_received_bytes_total{}': 100,
+    'ociregistry_received_bytes_total{blob}': 100,
+    'ociregistry_received_bytes_total{manifest}': 15,
+    'ociregistry_received_bytes_total{list}': 1,
     'ociregistry_fills_total{started}': 1,
     'ociregistry_fills_total{joined}': 1,
     'ociregistry_fills_total{resumed}': 1,

@@ -7,7 +7,7 @@ import { MAX_MANIFEST_BYTES } from '../../src/oci/manifest.ts'
 import { DOCKER_MANIFEST, MANIFEST_ACCEPT, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import type { RegistryClient } from '../../src/upstream/registry-client.ts'
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from '../support/fake-registry.ts'
-import { type Action, body, chunked, gzip, header, status, throttle } from '../support/fake-registry-faults.ts'
+import { type Action, body, chunked, cutAt, gzip, header, status, throttle } from '../support/fake-registry-faults.ts'
 import type { RequestMatch } from '../support/fake-registry-ledger.ts'
 import { bytesOfBody, REPOSITORY, TAG, upstreamOf } from './support.ts'
 
@@ -310,6 +310,37 @@ test('a list may have so many entries, all pages together', async (t) => {
   const beyond = upstreamOf(t, registry, {}, { budgets: { listEntries: 2 } })
   await assert.rejects(beyond.listTags(REPOSITORY), { kind: 'failed', message: /more than 2 entries/ })
 })
+
+const receivedBodies: [
+  title: string,
+  kind: 'manifest' | 'list' | 'nothing',
+  ask: (upstream: RegistryClient, digest: Digest) => Promise<unknown>,
+  fault?: Action,
+][] = [
+  ['a manifest', 'manifest', (upstream) => upstream.getManifest(REPOSITORY, TAG)],
+  ['what came of a manifest that was cut', 'manifest', (upstream) => upstream.getManifest(REPOSITORY, TAG).catch(() => {}), cutAt(10)],
+  ['each page of a list of tags', 'list', (upstream) => upstream.listTags(REPOSITORY)],
+  ['referrers', 'list', (upstream, digest) => upstream.listReferrers(REPOSITORY, digest)],
+  ['a HEAD', 'nothing', (upstream) => upstream.headManifest(REPOSITORY, TAG)],
+  ['the message of an error', 'nothing', (upstream) => upstream.getManifest(REPOSITORY, TAG).catch(() => {}), status(404)],
+]
+for (const [title, kind, ask, fault] of receivedBodies) {
+  test(`${title} counts as ${kind} received`, async (t) => {
+    const registry = await startFakeRegistry(t, { pageSize: 1 })
+    const counts = { manifest: 0, list: 0, blob: 0 }
+    const received = (of: keyof typeof counts, bytes: number) => {
+      counts[of] += bytes
+    }
+    const upstream = upstreamOf(t, registry, {}, { metrics: { received } })
+    const { digest } = registry.addImage('team/app', 'v1')
+    registry.addImage('team/app', 'v2')
+    if (fault !== undefined) registry.fault({ match: {}, do: [fault] })
+    await ask(upstream, digest)
+    const sent = registry.requests().reduce((sum, { bytesSent }) => sum + bytesSent, 0)
+    assert.deepEqual(counts, { manifest: 0, list: 0, blob: 0, ...(kind === 'nothing' ? {} : { [kind]: sent }) })
+    assert.ok(kind === 'nothing' || sent > 0)
+  })
+}
 
 test('big lists that come at the same time are read one after the other', async (t) => {
   const { registry, upstream } = await setUp(t)
