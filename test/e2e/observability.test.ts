@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { root } from '../../scripts/root.mjs'
+import { makeAuthority } from '../support/certificates.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { ask } from './support/http-client.ts'
 import { until } from './support/poll.ts'
@@ -11,6 +12,7 @@ import { freePort } from './support/ports.ts'
 import { succeed } from './support/processes.ts'
 import { RULES, startPrometheus } from './support/prometheus.ts'
 import { commandPath, lacks } from './support/requirements.ts'
+import { testDirectory } from './support/run-directory.ts'
 import { type Installation, install } from './support/server.ts'
 
 const PROMETHEUS = join(root, 'observability/prometheus')
@@ -41,6 +43,20 @@ function keepPulling({ url }: Installation, image: (i: number) => readonly strin
   }
 }
 
+/** A server that speaks TLS to clients, with a certificate that is good for longer than anybody is warned of. @returns the port of its metrics */
+async function startTlsServer(t: TestContext): Promise<number> {
+  const validity = { from: new Date(Date.now() - 86_400_000), to: new Date(Date.now() + 100 * 86_400_000) }
+  const { certPath: cert, keyPath: key } = await (await makeAuthority(await testDirectory(t))).issueFor(validity, '127.0.0.1')
+  const metrics = await freePort()
+  const { launch } = await install(t, [], { metrics: String(metrics), serverTlsConfig: `{cert: ${cert}, key: ${key}}` })
+  const server = await launch()
+  await until('the server with TLS is ready', () => {
+    if (server.exit() !== undefined) throw new Error(`the server ended: ${server.output()}`)
+    return server.output().includes('Listening on: https://')
+  })
+  return metrics
+}
+
 test('The alert rules and the example configuration are good, and the rules do what their tests say', {
   skip: lacks('promtool'),
 }, async () => {
@@ -50,8 +66,8 @@ test('The alert rules and the example configuration are good, and the rules do w
   await succeed(promtool, ['test', 'rules', join(PROMETHEUS, 'rules.test.yaml')], { cwd: PROMETHEUS })
 })
 
-test('No query of the dashboard comes back empty, and no alert is raised, while a server is well', {
-  skip: lacks('prometheus'),
+test('No query of the dashboard comes back empty, and no alert is raised, while servers are well', {
+  skip: lacks('prometheus', 'openssl'),
 }, async (t) => {
   const registry = await startFakeRegistry(t)
   const images = Array.from({ length: 1000 }, (_, i) => {
@@ -71,7 +87,7 @@ test('No query of the dashboard comes back empty, and no alert is raised, while 
       const pruned = await fetch(`${server.url}/cmd/prune?type=pattern&expr=app1:`, { method: 'DELETE' })
       return pruned.status === 200
     })
-    const prometheus = await startPrometheus(t, `127.0.0.1:${metrics}`)
+    const prometheus = await startPrometheus(t, [`127.0.0.1:${metrics}`, `127.0.0.1:${await startTlsServer(t)}`])
     for (const { title, query } of await dashboardQueries()) {
       await until(`"${title}" shows a number: ${query}`, async () => (await prometheus.query(query)).some(Number.isFinite))
     }

@@ -1,4 +1,4 @@
-/** Debian's Prometheus, scraping one server each second. */
+/** Debian's Prometheus, scraping servers each second. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root } from '../../../scripts/root.mjs'
@@ -18,15 +18,15 @@ export type Prometheus = {
   rules(): Promise<readonly { readonly name: string; readonly health: string; readonly state: string }[]>
 }
 
-/** @param target `host:port` of the metrics */
-export async function startPrometheus(t: Cleanup, target: string): Promise<Prometheus> {
+/** @param targets `host:port` of metrics */
+export async function startPrometheus(t: Cleanup, targets: readonly string[]): Promise<Prometheus> {
   const directory = await testDirectory(t)
   const configFile = join(directory, 'prometheus.yaml')
   await writeFile(
     configFile,
     `global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 rule_files: [${JSON.stringify(RULES)}]
-scrape_configs: [{job_name: ociregistry, static_configs: [{targets: ['${target}']}]}]
+scrape_configs: [{job_name: ociregistry, static_configs: [{targets: ${JSON.stringify(targets)}}]}]
 `,
   )
   const url = `http://127.0.0.1:${await freePort()}`
