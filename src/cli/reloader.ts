@@ -7,6 +7,7 @@ import { ConfigError } from '../config/error.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Log } from '../observe/log.ts'
 import type { LogOutput } from '../observe/log-output.ts'
+import { printable } from '../observe/printable.ts'
 import type { Service } from '../server/service.ts'
 
 export type ReloaderDeps = {
@@ -17,6 +18,10 @@ export type ReloaderDeps = {
   readonly service: Pick<Service, 'reload'>
   readonly output: Pick<LogOutput, 'reopen'>
   readonly log: Log
+  /** Told before each reload. */
+  readonly onBegin: () => void
+  /** Told after it. @param problem one line, if not all is as the file says now */
+  readonly onEnd: (problem: string | undefined) => void
 }
 
 export class Reloader {
@@ -42,8 +47,10 @@ export class Reloader {
   async #whileWanted(): Promise<void> {
     while (this.#isWanted) {
       this.#isWanted = false
+      this.#deps.onBegin()
       this.#reopen()
-      await this.#once().catch((error: unknown) => this.#tellFailure(error))
+      const problem = await this.#once().catch((error: unknown) => this.#tellFailure(error))
+      this.#deps.onEnd(problem && printable(problem))
     }
   }
 
@@ -57,20 +64,29 @@ export class Reloader {
     }
   }
 
-  async #once(): Promise<void> {
+  /** @returns what waits for a restart */
+  async #once(): Promise<string | undefined> {
     const { load, service, log } = this.#deps
     const { config, warnings, settings } = await load()
     const changes = changesBetween(this.#settings, settings)
     await service.reload(config)
     this.#settings = changes.settings
     log.info(`configuration reloaded; ${changes.live.length === 0 ? 'nothing has changed' : `changed: ${changes.live.join(', ')}`}`)
-    if (changes.waiting.length > 0) log.warn(`needs a restart: ${changes.waiting.join(', ')}`)
+    const waiting = changes.waiting.length === 0 ? undefined : `needs a restart: ${changes.waiting.join(', ')}`
+    if (waiting !== undefined) log.warn(waiting)
     for (const warning of warnings) log.warn(warning)
+    return waiting
   }
 
-  #tellFailure(error: unknown): void {
+  /** @returns the failure in one line */
+  #tellFailure(error: unknown): string {
     const { log } = this.#deps
-    if (error instanceof ConfigError) log.error(`configuration not reloaded, all stays as it was: ${error.message}`)
-    else log.error('bug: the configuration could not be reloaded', { error, bug: true })
+    if (error instanceof ConfigError) {
+      const failure = `configuration not reloaded, all stays as it was: ${error.message}`
+      log.error(failure)
+      return failure
+    }
+    log.error('bug: the configuration could not be reloaded', { error, bug: true })
+    return 'the configuration could not be reloaded: see the log'
   }
 }

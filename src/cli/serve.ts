@@ -74,10 +74,13 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
       await service.reload(next)
     }
     const told = createLog({ ...logging, level: 'info' })
-    const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told })
-    reloads.goTo(() => reloader.reload())
     const manager = serviceManager({ env: io.env, onFailure: (why) => log.error(why) })
-    void manager.ready(`serving on ${service.socket ?? `port ${service.port}`}`)
+    const serving = `serving on ${service.socket ?? `port ${service.port}`}`
+    void manager.ready(serving)
+    const onBegin = () => void manager.reloading('reading the configuration')
+    const onEnd = (problem?: string) => void manager.ready(problem === undefined ? serving : `${serving}; ${problem}`)
+    const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told, onBegin, onEnd })
+    reloads.goTo(() => reloader.reload())
     await Promise.race([signal.came, service.stopRequested])
     void manager.stopping('letting answers end', service.drainMs + ENDING_MS)
     return await stop(service, io)

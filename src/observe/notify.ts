@@ -4,13 +4,15 @@
  */
 import { execFile } from 'node:child_process'
 
-/** Longer than a manager that is busy needs; nothing waits for it but the end. */
+/** Longer than a manager that is busy needs; nothing waits for it but the end, and what is told after it. */
 const TELL_MS = 5_000
 
 export type ServiceManager = {
-  /** @param status one line for people */
+  /** It has started, or a reload is over. @param status one line for people */
   ready(status: string): Promise<void>
-  /** @param withinMs how long it may take to end */
+  /** From now on until `ready`. */
+  reloading(status: string): Promise<void>
+  /** Nothing is told after it. @param withinMs how long it may take to end */
   stopping(status: string, withinMs: number): Promise<void>
 }
 
@@ -20,13 +22,28 @@ export type NotifyOptions = {
   readonly onFailure: (why: string) => void
 }
 
-/** Its promises resolve when it was told, and never reject. */
+/** Its promises resolve when it was told, and never reject. It is told one thing after the other: a reload that seems to begin last would never end. */
 export function serviceManager({ env, onFailure }: NotifyOptions): ServiceManager {
-  const tell = (...state: string[]) => (env.NOTIFY_SOCKET ? notify(state, env, onFailure) : Promise.resolve())
+  let last = Promise.resolve()
+  let isStopping = false
+  const tell = (...state: string[]) => {
+    if (env.NOTIFY_SOCKET && !isStopping) last = last.then(() => notify(state, env, onFailure))
+    return last
+  }
   return {
     ready: (status) => tell('READY=1', `STATUS=${status}`),
-    stopping: (status, withinMs) => tell('STOPPING=1', `STATUS=${status}`, `EXTEND_TIMEOUT_USEC=${withinMs * 1000}`),
+    reloading: (status) => tell('RELOADING=1', `MONOTONIC_USEC=${monotonicUs()}`, `STATUS=${status}`),
+    stopping: (status, withinMs) => {
+      const told = tell('STOPPING=1', `STATUS=${status}`, `EXTEND_TIMEOUT_USEC=${withinMs * 1000}`)
+      isStopping = true
+      return told
+    },
   }
+}
+
+/** As the manager reads it: CLOCK_MONOTONIC, which no other clock of Node is. */
+function monotonicUs(): bigint {
+  return process.hrtime.bigint() / 1000n
 }
 
 /** One message with all of them. */

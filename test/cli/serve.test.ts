@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { chmod, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { pemPair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { eventually } from '../support/server.ts'
+import { fakeNotify } from '../support/systemd-notify.ts'
 import { FakeIo } from './fake-io.ts'
 
 /** Runs `serve` until it waits for a signal. */
@@ -363,20 +364,11 @@ test('A socket of the service manager is served from, and the banner says so', a
   assert.ok(io.err.includes('\nListening on: http://127.0.0.1:8080 (opened by the service manager)\n'), io.err)
 })
 
-/** A `systemd-notify` that writes down what it is told, and to which socket. */
-async function fakeNotify(t: TestContext, io: FakeIo, script = 'echo "$NOTIFY_SOCKET" "$@" >> "$TOLD"'): Promise<() => Promise<string[]>> {
-  const directory = await temporaryDirectory(t)
-  const told = join(directory, 'told')
-  await writeFile(join(directory, 'systemd-notify'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-  Object.assign(io.env, { PATH: directory, NOTIFY_SOCKET: '/run/notify', TOLD: told })
-  return async () => (await readFile(told, 'utf8').catch(() => '')).trim().split('\n')
-}
-
 test('The service manager is told when the server is ready and when it stops', async (t) => {
   const io = new FakeIo()
-  const told = await fakeNotify(t, io)
+  const told = await fakeNotify(t, io.env)
   const { code } = await running(io)
-  await eventually('it is told that the server is ready', async () => (await told()).length === 1 && (await told())[0] !== '')
+  await eventually('it is told that the server is ready', async () => (await told()).length === 1)
   await io.signal()
   assert.equal(await code, 0)
   await eventually('it is told that the server stops', async () => (await told()).length === 2)
@@ -386,9 +378,36 @@ test('The service manager is told when the server is ready and when it stops', a
   ])
 })
 
+const afterReload: [what: string, file: string, status: string][] = [
+  ['that the server is as before when the configuration was reloaded', 'airGapped: true', ''],
+  [
+    'what is wrong with a configuration that was not reloaded',
+    'airGapped: maybe',
+    '; configuration not reloaded, all stays as it was: c.yaml:1: airGapped: found "maybe", want true or false',
+  ],
+  ['what waits for a restart', 'port: 9000', '; needs a restart: port'],
+]
+for (const [what, text, status] of afterReload) {
+  test(`The service manager is told of a reload when it begins, and then ${what}`, async (t) => {
+    const file = join(await temporaryDirectory(t), 'c.yaml')
+    await writeFile(file, '')
+    const io = new FakeIo()
+    const told = await fakeNotify(t, io.env)
+    const { code } = await running(io, ['--config-file', file])
+    await writeFile(file, text)
+    io.hangUp()
+    await eventually('it is told that the reload is over', async () => (await told()).length === 3)
+    await io.signal()
+    assert.equal(await code, 0)
+    const [, began = '', over = ''] = await told()
+    assert.match(began, / RELOADING=1 MONOTONIC_USEC=\d+ STATUS=reading the configuration$/)
+    assert.equal(over.replaceAll(file, 'c.yaml'), `/run/notify READY=1 STATUS=serving on port 8080${status}`)
+  })
+}
+
 test('A service manager that cannot be told is an error in the log, and the server goes on', async (t) => {
   const io = new FakeIo()
-  await fakeNotify(t, io, 'exit 1')
+  await fakeNotify(t, io.env, 'exit 1')
   const { code } = await running(io)
   await eventually('the log says so', () => io.err.includes('ERROR cannot tell the service manager READY=1: Command failed'))
   await io.signal()
