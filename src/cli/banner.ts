@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { Config, RegistryConfig, ServerTlsConfig } from '../config/config.ts'
 import { printable } from '../observe/printable.ts'
+import type { SocketRole } from '../server/sockets.ts'
 
 export type BannerFacts = {
   readonly config: Config
@@ -11,22 +12,22 @@ export type BannerFacts = {
   readonly started: number
   /** Where it listens: another than the configuration's, if that is 0. */
   readonly port: number
-  /** The socket that the service manager opened, for people. */
-  readonly socket?: string | undefined
+  /** The sockets that the service manager opened, for people. */
+  readonly sockets: Readonly<Partial<Record<SocketRole, string>>>
   readonly process: { readonly uid: number; readonly gid: number; readonly pid: number; readonly commandLine: string }
 }
 
 const RULE = '-'.repeat(70)
 
-export function banner({ config, version, buildDate, started, port, socket, process }: BannerFacts): string {
+export function banner({ config, version, buildDate, started, port, sockets, process }: BannerFacts): string {
   const lines = [
     'OCI Registry: pull-only, pull-through, caching OCI Distribution Server',
     `Version: ${version}, build date: ${buildDate}`,
     `Started: ${new Date(started).toISOString()} (port ${port})`,
-    `Listening on: ${socket === undefined ? `${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}` : `${socket} (opened by the service manager)`}`,
-    ...(config.health === 0 ? [] : [`Health: http://${hostInUrl(config.host)}:${config.health}/health`]),
-    ...(config.metrics === 0 ? [] : [`Metrics: http://${hostInUrl(config.host)}:${config.metrics}/metrics`]),
-    ...(config.admin.port === 0 ? [] : [`Admin API: http://${hostInUrl(config.host)}:${config.admin.port}/cmd/`]),
+    `Listening on: ${given(sockets.pulls, '') ?? `${config.serverTls === undefined ? 'http' : 'https'}://${hostInUrl(config.host)}:${port}`}`,
+    ...sideLine('Health', config, config.health, sockets.health, '/health'),
+    ...sideLine('Metrics', config, config.metrics, sockets.metrics, '/metrics'),
+    ...sideLine('Admin API', config, config.admin.port, sockets.admin, '/cmd/'),
     `Running as (uid:gid) ${process.uid}:${process.gid}`,
     `Process id: ${process.pid}`,
     `Tls: ${describeTls(config.serverTls)}`,
@@ -34,6 +35,16 @@ export function banner({ config, version, buildDate, started, port, socket, proc
     ...contentOf(config),
   ]
   return [RULE, ...lines.map(printable), RULE].map((line) => `${line}\n`).join('')
+}
+
+/** @param port 0: there is none */
+function sideLine(name: string, { host }: Config, port: number, socket: string | undefined, path: string): string[] {
+  const where = given(socket, path) ?? (port === 0 ? undefined : `http://${hostInUrl(host)}:${port}${path}`)
+  return where === undefined ? [] : [`${name}: ${where}`]
+}
+
+function given(socket: string | undefined, path: string): string | undefined {
+  return socket && `${socket}${socket.includes('://') ? path : ''} (opened by the service manager)`
 }
 
 function contentOf({ helloWorld, imagePath, registries, credsFile, dockerConfig, proxies: { http, https } }: Config): string[] {

@@ -12,7 +12,7 @@ import type { Service } from '../server/service.ts'
 import { banner } from './banner.ts'
 import { BUILD_DATE, VERSION } from './build-info.ts'
 import type { Command } from './command.ts'
-import { givenSocket } from './given-socket.ts'
+import { givenSockets } from './given-sockets.ts'
 import type { Io } from './io.ts'
 import { Reloader } from './reloader.ts'
 import { describeStartFailure } from './start-failure.ts'
@@ -60,13 +60,21 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
   const signal = awaitStopSignal(io)
   const reloads = awaitReloadSignals(io)
   try {
-    const socket = givenSocket(io.env, io.process.pid)
-    const starting = io.startService({ config, log, clock: io.clock, version: VERSION, socket })
+    const sockets = givenSockets(io.env, io.process.pid)
+    const starting = io.startService({ config, log, clock: io.clock, version: VERSION, sockets })
     const service = await Promise.race([starting, signal.came])
     if (service === undefined) return 0 // asked to stop before it ran: nothing is open that a crash would harm
     output.flush()
     io.stderr(
-      banner({ config, version: VERSION, buildDate: BUILD_DATE, started, port: service.port, socket: service.socket, process: io.process }),
+      banner({
+        config,
+        version: VERSION,
+        buildDate: BUILD_DATE,
+        started,
+        port: service.port,
+        sockets: service.sockets,
+        process: io.process,
+      }),
     )
     for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
     const reload = async (next: Config) => {
@@ -75,7 +83,7 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
     }
     const told = createLog({ ...logging, level: 'info' })
     const manager = serviceManager({ env: io.env, onFailure: (why) => log.error(why) })
-    const serving = `serving on ${service.socket ?? `port ${service.port}`}`
+    const serving = `serving on ${service.sockets.pulls ?? `port ${service.port}`}`
     void manager.ready(serving)
     const onBegin = () => void manager.reloading('reading the configuration')
     const onEnd = (problem?: string) => void manager.ready(problem === undefined ? serving : `${serving}; ${problem}`)

@@ -1,5 +1,6 @@
 /** The running service: makes every part, starts them in order, and stops them in the opposite one. */
 import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { Renewable } from '../async/renewable.ts'
 import { defaultBudgets } from '../cache/budgets.ts'
@@ -46,13 +47,14 @@ import { type ObservedParts, observe } from './observed.ts'
 import { PullApi } from './pull-api.ts'
 import { ServerTls } from './server-tls.ts'
 import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
+import { type GivenSockets, type SocketRole, socketText } from './sockets.ts'
 import { configuredNames } from './which-registry.ts'
 
 export type Service = {
   /** Where it listens; 0 for a Unix socket. */
   readonly port: number
-  /** The socket that it was given, for people. */
-  readonly socket?: string | undefined
+  /** The sockets that it was given, for people. */
+  readonly sockets: Readonly<Partial<Record<SocketRole, string>>>
   /** The longest that a stop lets answers go on. */
   readonly drainMs: number
   /** Resolves when somebody has asked the admin API to stop it. */
@@ -68,8 +70,8 @@ export type ServiceDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly version: string
-  /** The descriptor of a socket that listens, and goes on to when this service ends: in place of `host` and `port`. */
-  readonly socket?: number | undefined
+  /** Sockets that listen, and go on to when this service ends: each in place of `host` and a port. */
+  readonly sockets?: GivenSockets | undefined
   /** For tests: what removes and loads images for the admin API in place of what does. */
   readonly pruner?: Prunes | undefined
   readonly loads?: ImageLoads | undefined
@@ -104,11 +106,11 @@ async function startHelloWorld(deps: ServiceDeps): Promise<Service> {
 }
 
 async function startOnStore(deps: ServiceDeps): Promise<Service> {
-  const { config, clock, log, version, storage = {} } = deps
+  const { config, clock, log, version, sockets = {}, storage = {} } = deps
   const live = new LiveConfig(config)
   const settings = live.view
   const { imagePath, minFree } = config
-  const at: Place = { host: config.host, port: config.port, socket: undefined, adminPort: undefined, adminScheme: adminSchemeOf(config) }
+  const at: Place = { host: config.host, port: config.port, sockets: {}, admin: undefined }
   const tls = config.serverTls && new ServerTls({ settings: config.serverTls, env: process.env, clock, log })
   const tlsSettings = tls && { material: await tls.read(), clientAuth: tls.clientAuth }
   const self: LockHolder = {
@@ -117,7 +119,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
     pid: process.pid,
     hostname: hostname(),
     get admin() {
-      return at.adminPort === undefined ? undefined : urlOf(at.host, at.adminPort, at.adminScheme)
+      return at.admin && urlOf(at.admin.host, at.admin.port, at.admin.scheme)
     },
   }
   const onRecovered = () => {
@@ -128,13 +130,13 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const viaName = `ociregistry-${randomBytes(4).toString('hex')}`
   const scrub = { files: new StoreFiles(path, log, files), notes: scrubNote(path, log, files) }
   const prune = { note: pruneNote(path, log, files) }
-  const measures = config.metrics === 0 ? undefined : newMeasures(config)
+  const measures = config.metrics === 0 && sockets.metrics === undefined ? undefined : newMeasures(config)
   const metrics = measures?.counts
   const upstreams = configuredUpstreams({ config, clock, log, version, metrics }, viaName)
   const budgets = defaultBudgets(settings)
   const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets, clock, log, metrics })
   const names = new ConfiguredNames(settings)
-  const drainMs = config.drainTimeoutMs ?? (deps.socket === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
+  const drainMs = config.drainTimeoutMs ?? (sockets.pulls === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
   const api = new PullApi({ cache, names, settings, isSelf, viaName, buffers: new BufferPool(), log })
@@ -153,24 +155,22 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   measures?.prometheus.start()
   await hold.begin()
   try {
-    Object.assign(at, await listen(listener, deps))
-    await sideListeners.start(config.host)
+    await listen(at, listener, sideListeners, deps)
   } catch (error) {
     await sideListeners.stop(0)
     await listener.stop(0)
     await hold.release()
     throw error
   }
-  at.adminPort = config.admin.port || at.port || undefined
   tls?.watch((material) => listener.renewTls(material))
   const loading = cache.start()
-  log.info('server is running', at.socket === undefined ? { port: at.port } : { socket: at.socket })
+  log.info('server is running', at.sockets.pulls === undefined ? { port: at.port } : { socket: at.sockets.pulls })
   hold.keep(() => loading.then(() => cache.reload())) // then the store recovers
   space.start()
   preload.start()
   return {
     port: at.port,
-    socket: at.socket,
+    sockets: at.sockets,
     drainMs,
     stopRequested: end.made,
     async reload(next) {
@@ -196,26 +196,42 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
 type Place = {
   host: string
   port: number
-  socket: string | undefined
-  adminPort: number | undefined
-  readonly adminScheme: 'http' | 'https'
+  /** For people. */
+  sockets: Partial<Record<SocketRole, string>>
+  /** Where the admin API is to be had; undefined before it is, and by a Unix socket. */
+  admin: { readonly host: string; readonly port: number; readonly scheme: Scheme } | undefined
 }
 
-/** What is answered on the port of pulls speaks TLS with it; other ports speak plain HTTP. */
-function adminSchemeOf({ serverTls, admin, port }: Config): 'http' | 'https' {
-  return serverTls !== undefined && (admin.port === 0 || admin.port === port) ? 'https' : 'http'
+type Scheme = 'http' | 'https'
+
+/** On the sockets that it was given, and on its own for the rest. @throws the system's error */
+async function listen(at: Place, listener: Listener, sides: SideListeners, { config, sockets = {} }: ServiceDeps): Promise<void> {
+  const scheme: Scheme = config.serverTls === undefined ? 'http' : 'https'
+  if (sockets.pulls === undefined) at.port = await listener.start(config.host, config.port)
+  else {
+    const address = await listener.adopt(sockets.pulls)
+    at.host = address?.address ?? config.host
+    at.port = address?.port ?? 0
+    at.sockets.pulls = socketText(address, scheme)
+  }
+  const adopted = await sides.start(config.host)
+  for (const role of ['health', 'metrics', 'admin'] as const) {
+    const socket = sockets[role]
+    if (socket !== undefined) at.sockets[role] = socketText(adopted.get(socket), 'http')
+  }
+  at.admin = adminPlace(at, scheme, config, sockets.admin === undefined ? undefined : { address: adopted.get(sockets.admin) })
 }
 
-/** On the socket that it was given, or on one of its own. @throws the system's error */
-async function listen(
-  listener: Listener,
-  { config: { host, port, serverTls }, socket }: Pick<ServiceDeps, 'config' | 'socket'>,
-): Promise<Omit<Place, 'adminPort' | 'adminScheme'>> {
-  if (socket === undefined) return { host, port: await listener.start(host, port), socket }
-  const address = await listener.adopt(socket)
-  if (address === undefined) return { host, port: 0, socket: 'a Unix socket' }
-  const { address: ip, family, port: bound } = address
-  return { host: ip, port: bound, socket: `${serverTls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${ip}]` : ip}:${bound}` }
+/** What is answered on the port of pulls speaks TLS with it; other ports speak plain HTTP. @param own the socket that it has for itself */
+function adminPlace(
+  { host, port }: Place,
+  scheme: Scheme,
+  { admin, port: pullPort }: Config,
+  own: { readonly address: AddressInfo | undefined } | undefined,
+): Place['admin'] {
+  if (own !== undefined) return own.address && { host: own.address.address, port: own.address.port, scheme: 'http' }
+  if (admin.port !== 0 && admin.port !== pullPort) return { host, port: admin.port, scheme: 'http' }
+  return port === 0 ? undefined : { host, port, scheme }
 }
 
 type SideParts = Pick<AdminParts, 'names' | 'loads' | 'preload' | 'stop'> & {
@@ -228,11 +244,11 @@ type SideParts = Pick<AdminParts, 'names' | 'loads' | 'preload' | 'stop'> & {
 
 /** What is answered beside pulls. */
 function sideApis(deps: ServiceDeps, parts: SideParts, measures: Measures | undefined, at: Place): SideApi[] {
-  const { config, clock, log, version, pruner = parts.cache.pruner } = deps
+  const { config, clock, log, version, sockets = {}, pruner = parts.cache.pruner } = deps
   const { cache, upstreams, space, census, certificateExpiryMs } = parts
   const storage = () => space.look().then(() => space.trouble)
   const token = new AdminToken(config, log)
-  const localUrl = () => localUrlOf(at.host, at.adminPort ?? at.port, at.adminScheme)
+  const localUrl = () => at.admin && localUrlOf(at.admin.host, at.admin.port, at.admin.scheme)
   const startedMs = clock.monotonic()
   const admin = new AdminApi({ ...parts, config, version, startedMs, read: READERS, pruner, storage, token, localUrl, clock, log })
   const look = async (): Promise<HealthState> => ({ isLoaded: cache.isLoaded, storage: await storage(), upstreams: upstreams.all() })
@@ -240,6 +256,7 @@ function sideApis(deps: ServiceDeps, parts: SideParts, measures: Measures | unde
     name: 'health',
     route: 'health',
     port: config.health,
+    socket: sockets.health,
     isFor: isForHealth,
     handle: (req, res) => answerHealth(req, res, look),
     level: 'debug',
@@ -251,21 +268,23 @@ function sideApis(deps: ServiceDeps, parts: SideParts, measures: Measures | unde
       name: 'the admin API',
       route: 'admin',
       port: config.admin.port,
+      socket: sockets.admin,
       isFor: isForAdmin,
       handle: (req, res) => admin.handle(req, res),
       level: 'info',
     },
-    ...(config.health === 0 ? [] : [health]),
-    ...(measures === undefined ? [] : [metricsApi(config.metrics, measures.prometheus, observed)]),
+    ...(config.health === 0 && sockets.health === undefined ? [] : [health]),
+    ...(measures === undefined ? [] : [metricsApi(config.metrics, sockets.metrics, measures.prometheus, observed)]),
   ]
 }
 
-function metricsApi(port: number, prometheus: Prometheus, parts: ObservedParts): SideApi {
+function metricsApi(port: number, socket: number | undefined, prometheus: Prometheus, parts: ObservedParts): SideApi {
   const expose = async () => prometheus.expose(await observe(parts))
   return {
     name: 'metrics',
     route: 'metrics',
     port,
+    socket,
     isFor: isForMetrics,
     handle: (req, res) => answerMetrics(req, res, expose),
     level: 'debug',

@@ -2,6 +2,7 @@
  * What is answered beside pulls, `/health`, `/metrics` and `/cmd/`: each on the port of pulls or on another one, which some may share.
  * Where pulls come in, all that it costs them is one look at the beginning of the path.
  */
+import type { AddressInfo } from 'node:net'
 import type { LogLevel } from '../observe/log.ts'
 import { OciError } from '../oci/error.ts'
 import { Listener, type ListenerDeps } from './listener.ts'
@@ -14,6 +15,8 @@ export type SideApi = {
   readonly name: string
   /** 0: that of pulls. */
   readonly port: number
+  /** The descriptor of a socket that listens: in place of the port. */
+  readonly socket: number | undefined
   readonly isFor: (url: string) => boolean
   readonly handle: Handle
   /** What metrics call it. */
@@ -29,21 +32,32 @@ export function besidePulls(pull: Handle, apis: readonly SideApi[], pullPort: nu
   return firstFor([...here, ...elsewhere], pull)
 }
 
+type SideListener = { readonly port: number; readonly socket: number | undefined; readonly listener: Listener }
+
 /** Listens for what is not answered on the port of pulls. */
 export class SideListeners {
-  readonly #listeners: readonly { readonly port: number; readonly listener: Listener }[]
+  readonly #listeners: readonly SideListener[]
 
   constructor(apis: readonly SideApi[], pullPort: number, deps: Omit<ListenerDeps, 'handle'>) {
-    const ports = new Set(apis.filter((api) => !isWithPulls(api, pullPort)).map(({ port }) => port))
-    this.#listeners = [...ports].map((port) => {
-      const there = apis.filter((api) => api.port === port)
-      return { port, listener: new Listener({ ...deps, handle: firstFor(there, nothing) }) }
+    const apart = apis.filter((api) => !isWithPulls(api, pullPort))
+    const firsts = apart.filter((api, i) => apart.findIndex((other) => isSamePlace(api, other)) === i)
+    this.#listeners = firsts.map((first) => {
+      const there = apart.filter((api) => isSamePlace(api, first))
+      return { port: first.port, socket: first.socket, listener: new Listener({ ...deps, handle: firstFor(there, nothing) }) }
     })
   }
 
-  /** @throws the system's error for the first port that cannot be had */
-  async start(host: string): Promise<void> {
-    for (const { port, listener } of this.#listeners) await listener.start(host, port)
+  /**
+   * @returns the addresses of those that were given a socket, by its descriptor; undefined for a Unix socket
+   * @throws the system's error for the first place that cannot be had
+   */
+  async start(host: string): Promise<ReadonlyMap<number, AddressInfo | undefined>> {
+    const adopted = new Map<number, AddressInfo | undefined>()
+    for (const { port, socket, listener } of this.#listeners) {
+      if (socket === undefined) await listener.start(host, port)
+      else adopted.set(socket, await listener.adopt(socket))
+    }
+    return adopted
   }
 
   /** As that of a listener. */
@@ -52,8 +66,12 @@ export class SideListeners {
   }
 }
 
-function isWithPulls({ port }: SideApi, pullPort: number): boolean {
-  return port === 0 || port === pullPort
+function isWithPulls({ port, socket }: SideApi, pullPort: number): boolean {
+  return socket === undefined && (port === 0 || port === pullPort)
+}
+
+function isSamePlace(one: SideApi, other: SideApi): boolean {
+  return one.socket === other.socket && (one.socket !== undefined || one.port === other.port)
 }
 
 function firstFor(apis: readonly SideApi[], otherwise: Handle): Handle {
@@ -67,8 +85,9 @@ function firstFor(apis: readonly SideApi[], otherwise: Handle): Handle {
   }
 }
 
-function pointTo({ name, port }: SideApi): Handle {
-  return (_, res) => writeError(res, new OciError(404, 'UNSUPPORTED', `${name} is on port ${port}`), ['cache-control', 'no-store'])
+function pointTo({ name, port, socket }: SideApi): Handle {
+  const place = socket === undefined ? `port ${port}` : 'a socket of its own'
+  return (_, res) => writeError(res, new OciError(404, 'UNSUPPORTED', `${name} is on ${place}`), ['cache-control', 'no-store'])
 }
 
 function nothing(...[, res]: Parameters<Handle>): void {

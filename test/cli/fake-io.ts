@@ -22,8 +22,8 @@ export class FakeIo implements Io {
   stops = 0
   /** What running services were given since. */
   readonly reloads: Config[] = []
-  /** Where services listen, if not on a port of their own. */
-  socket: string | undefined
+  /** Where services listen, if not on ports of their own. */
+  sockets: Service['sockets'] = {}
   #handlers: (() => void)[] = []
   #reloadHandlers: (() => void)[] = []
 
@@ -32,7 +32,7 @@ export class FakeIo implements Io {
     this.started.push(deps)
     const port = deps.config.port === 0 ? 34567 : deps.config.port
     const reload = async (config: Config) => void this.reloads.push(config)
-    return { port, socket: this.socket, drainMs: 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
+    return { port, sockets: this.sockets, drainMs: 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
   }
   /** As the admin API does. */
   requestStop = (): void => {}

@@ -358,10 +358,32 @@ test('At debug level a start that fails shows the stack in the log', async () =>
 test('A socket of the service manager is served from, and the banner says so', async () => {
   const io = new FakeIo()
   Object.assign(io.env, { LISTEN_PID: '42', LISTEN_FDS: '1' })
-  io.socket = 'http://127.0.0.1:8080'
+  io.sockets = { pulls: 'http://127.0.0.1:8080' }
   await stopped(io)
-  assert.equal(io.started[0]?.socket, 3)
+  assert.deepEqual(io.started[0]?.sockets, { pulls: 3 })
   assert.ok(io.err.includes('\nListening on: http://127.0.0.1:8080 (opened by the service manager)\n'), io.err)
+})
+
+test('Each socket of the service manager is named by the banner, and wins over a port', async () => {
+  const io = new FakeIo()
+  Object.assign(io.env, { LISTEN_PID: '42', LISTEN_FDS: '3', LISTEN_FDNAMES: 'health:metrics:admin' })
+  io.sockets = { health: 'http://[::1]:9001', metrics: 'http://127.0.0.1:9002', admin: 'a Unix socket' }
+  await stopped(io, ['--health', '8081'])
+  assert.deepEqual(io.started[0]?.sockets, { health: 3, metrics: 4, admin: 5 })
+  assert.deepEqual(io.err.split('\n').slice(4, 8), [
+    'Listening on: http://0.0.0.0:8080',
+    'Health: http://[::1]:9001/health (opened by the service manager)',
+    'Metrics: http://127.0.0.1:9002/metrics (opened by the service manager)',
+    'Admin API: a Unix socket (opened by the service manager)',
+  ])
+})
+
+test('Sockets of the service manager that say nothing of what they are for stop the start with one line', async () => {
+  const io = new FakeIo()
+  Object.assign(io.env, { LISTEN_PID: '42', LISTEN_FDS: '2', LISTEN_FDNAMES: 'pulls:web' })
+  assert.equal(await run(['serve'], io), 1)
+  assert.equal(io.err, 'error: LISTEN_FDNAMES: found "web", want names of pulls, health, metrics, admin (FileDescriptorName=)\n')
+  assert.equal(io.started.length, 0)
 })
 
 test('The service manager is told when the server is ready and when it stops', async (t) => {

@@ -1,4 +1,4 @@
-/** The built program on a socket that a service manager holds: it may be replaced under load, and nobody's pull fails. */
+/** The built program on sockets that a service manager holds: it may be replaced under load, and nobody's pull fails. */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,6 +6,8 @@ import test, { type TestContext } from 'node:test'
 import type { Digest } from '../../src/oci/digest.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { throttle } from '../support/fake-registry-faults.ts'
+import { ask } from './support/http-client.ts'
+import { until } from './support/poll.ts'
 import { type Place, ResumingClient } from './support/resuming-client.ts'
 import { testDirectory } from './support/run-directory.ts'
 import { installProgram } from './support/server.ts'
@@ -15,8 +17,15 @@ const CLIENTS = 4
 const LAYER_BYTES = 6_000_000
 const BYTES_PER_SECOND = 4_000_000
 
-/** @param socket of the service manager: a port of 127.0.0.1, or a path in a directory of its own */
-async function activated(t: TestContext, socket: 'tcp' | 'unix'): Promise<{ hub: FakeRegistry; manager: ServiceManager; place: Place }> {
+/**
+ * @param socket of the service manager: a port of 127.0.0.1, or a path in a directory of its own
+ * @param others names of its other sockets
+ */
+async function activated(
+  t: TestContext,
+  socket: 'tcp' | 'unix',
+  others: readonly string[] = [],
+): Promise<{ hub: FakeRegistry; manager: ServiceManager; place: Place }> {
   const hub = await startFakeRegistry(t)
   const [program, directory] = [await installProgram(t), await testDirectory(t)]
   const configFile = join(directory, 'config.yaml')
@@ -24,7 +33,7 @@ async function activated(t: TestContext, socket: 'tcp' | 'unix'): Promise<{ hub:
   await writeFile(configFile, `imagePath: ${join(directory, 'images')}\nlogLevel: info\nprefetch: false\n${registry}`)
   const command = [process.execPath, program, 'serve', '--config-file', configFile, '--drain-timeout', '1s']
   const env = { PATH: process.env.PATH, HOME: directory }
-  const manager = await startServiceManager(t, command, env, socket === 'unix' ? join(directory, 'socket') : undefined)
+  const manager = await startServiceManager(t, command, env, socket === 'unix' ? join(directory, 'socket') : undefined, others)
   const { address } = manager
   const place = typeof address === 'string' ? { socketPath: address } : { host: address.address, port: address.port }
   return { hub, manager, place }
@@ -79,3 +88,33 @@ for (const [socket, replacements] of [
     assert.ok(manager.said().includes(`Listening on: ${where} (opened by the service manager)`), manager.said())
   })
 }
+
+test('sockets of the service manager with names are for health, metrics and the admin API, and answer nothing else', async (t) => {
+  const { manager, place } = await activated(t, 'tcp', ['metrics', 'health', 'admin'])
+  const pulls = 'port' in place ? place.port : 0
+  const { metrics = 0, health = 0, admin = 0 } = manager.ports
+  const statusOf = (port: number, path: string) => ask(`http://127.0.0.1:${port}${path}`).then(({ status }) => status)
+  for (const ended of [undefined, 'ended 0']) {
+    assert.equal(await manager.restart(), ended)
+    const asked = await Promise.all(
+      [pulls, health, metrics, admin].map((port) =>
+        Promise.all(['/v2/', '/health', '/metrics', '/cmd/status'].map((path) => statusOf(port, path))),
+      ),
+    )
+    assert.deepEqual(asked, [
+      [200, 404, 404, 404],
+      [404, 200, 404, 404],
+      [404, 404, 200, 404],
+      [404, 404, 404, 200],
+    ])
+  }
+  assert.equal(await manager.stop(), 'ended 0')
+  assert.ok(manager.said().includes(`\nHealth: http://127.0.0.1:${health}/health (opened by the service manager)\n`), manager.said())
+})
+
+test('a socket whose name says nothing stops the start with one line', async (t) => {
+  const { manager } = await activated(t, 'tcp', ['web'])
+  await manager.restart()
+  await until('it says why', () => manager.said().includes('\n'))
+  assert.equal(manager.said(), 'error: LISTEN_FDNAMES: found "web", want names of pulls, health, metrics, admin (FileDescriptorName=)\n')
+})
