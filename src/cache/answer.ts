@@ -11,10 +11,12 @@ export const HIT: CacheStatus = { hit: true }
 export const MISS: CacheStatus = { hit: false, collapsed: false }
 export const COLLAPSED: CacheStatus = { hit: false, collapsed: true }
 
-/** What a request allows. */
+/** What a request allows, and which one it is. */
 export type Demand = {
   /** `Cache-Control: only-if-cached`: the upstream is not asked. */
   readonly onlyIfCached: boolean
+  /** Its id, for the lines about it, and about what it begins; undefined where no client asks. */
+  readonly request?: string | undefined
 }
 
 /** The kind of an upstream's trouble (a registry that the configuration closes counts as denied); undefined for a mistake of our own. */

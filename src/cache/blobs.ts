@@ -85,7 +85,7 @@ export class Blobs {
   async #fill(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
     const { fills, inUse, log } = this.#deps
     const { fill, joined } = this.#startOrJoin(digest, source, demand)
-    if (!joined) log.info('pulling from upstream', { reference: nameOf(source, digest) })
+    if (!joined) log.info('pulling from upstream', { reference: nameOf(source, digest), startedBy: demand.request })
     try {
       const isHit = fill.verified
       const blob = inUse.lend(digest, await fill.ready(source))
@@ -103,7 +103,7 @@ export class Blobs {
     const running = fills.of(digest)
     if (running !== undefined && demand.onlyIfCached) return { fill: running, joined: true }
     if (running === undefined) this.#mayAskUpstream(digest, source, demand)
-    return fills.start(digest, source, 'client')
+    return fills.start(digest, source, 'client', demand.request)
   }
 
   async #sizeUpstream(digest: Digest, source: Source, demand: Demand): Promise<BlobSizeAnswer> {

@@ -65,12 +65,16 @@ export class Fill {
   /** Where it was asked for first. */
   readonly registry: Registry
 
-  /** @param sizeBytes what a cached manifest says; undefined where none lists the blob */
+  /**
+   * @param sizeBytes what a cached manifest says; undefined where none lists the blob
+   * @param startedBy the id of the request that it was begun for, if it was
+   */
   constructor(
     readonly digest: Digest,
     source: Source,
     sizeBytes: number | undefined,
     deps: FillDeps,
+    readonly startedBy?: string,
   ) {
     this.#deps = deps
     this.registry = source.registry

@@ -16,6 +16,7 @@ import { type FillSpool, WindowMemory } from './fill-spool.ts'
 import { HeldBytes } from './receive.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 import { type Source, sourceName } from './sources.ts'
+import { logOf } from './started-by.ts'
 
 export type FillsDeps = Omit<FillDeps, 'publish' | 'held' | 'rehashes' | 'windows' | 'onWaiting'> & {
   readonly store: Store
@@ -80,8 +81,11 @@ export class Fills {
     return fill?.isClosed === true ? undefined : fill
   }
 
-  /** Starts a fill or joins the one there is. A client that joins a queued background fill makes it a client's. */
-  start(digest: Digest, source: Source, priority: Priority): { readonly fill: Fill; readonly joined: boolean } {
+  /**
+   * Starts a fill or joins the one there is. A client that joins a queued background fill makes it a client's.
+   * @param startedBy the id of the request that wants it, which stands in the fill's lines in the log if it starts one
+   */
+  start(digest: Digest, source: Source, priority: Priority, startedBy?: string): { readonly fill: Fill; readonly joined: boolean } {
     const known = this.of(digest)
     this.#deps.metrics?.fill(known === undefined ? 'started' : 'joined')
     if (known !== undefined) {
@@ -90,7 +94,7 @@ export class Fills {
       if (priority === 'client' && this.#queues.background.delete(known)) this.#enqueue(known, 'client')
       return { fill: known, joined: true }
     }
-    const fill = this.#create(digest, source)
+    const fill = this.#create(digest, source, startedBy)
     this.#begin(fill, priority)
     return { fill, joined: false }
   }
@@ -169,8 +173,10 @@ export class Fills {
     await Promise.all([...this.#ended.values(), this.#storingAgain])
   }
 
-  #create(digest: Digest, source: Source): Fill {
-    return new Fill(digest, source, this.#deps.catalog.blobSize(digest, source.registry), this.#ofFill)
+  #create(digest: Digest, source: Source, startedBy: string | undefined): Fill {
+    const { log, catalog } = this.#deps
+    const deps = { ...this.#ofFill, log: logOf(log, startedBy) }
+    return new Fill(digest, source, catalog.blobSize(digest, source.registry), deps, startedBy)
   }
 
   #begin(fill: Fill, priority: Priority): void {
@@ -265,12 +271,12 @@ export class Fills {
 
   /** What failed in the background because its registry is in trouble goes on when that is well again. */
   #putOffIfTroubled(failed: Fill, priority: Priority): void {
-    const { digest, sources, failure, putOff } = failed
+    const { digest, sources, failure, putOff, startedBy } = failed
     const [first] = sources
     if (priority === 'client' || first === undefined || troubleOf(failure) === undefined || putOff >= MAX_PUT_OFF) return
     const upstream = this.#upstream(first.registry)
     if (this.of(digest) !== undefined || upstream === undefined || upstream.mayBeAsked('background')) return
-    const fill = this.#create(digest, first)
+    const fill = this.#create(digest, first, startedBy)
     for (const source of sources) fill.addSource(source)
     fill.putOff = putOff + 1
     this.#begin(fill, 'background')
@@ -317,7 +323,7 @@ export class Fills {
       const stored =
         spool.whole === undefined ? await spool.commit(this.#deps.store).then(() => true) : await this.#publishSmall(digest, spool.whole)
       if (!stored) return
-      this.#deps.log.debug('blob stored', { digest })
+      logOf(this.#deps.log, fill.startedBy).debug('blob stored', { digest })
       this.#deps.metrics?.fill('stored')
     } finally {
       this.#forget(fill) // before the fill lets go of its spool: nobody joins it any more

@@ -20,6 +20,8 @@ export type Image = {
   /** Blobs that were looked at in this turn. */
   looks: number
   asked: boolean
+  /** The id of the request that asked for it last. */
+  startedBy: string | undefined
 }
 
 type Line = {
@@ -38,8 +40,11 @@ export class ImageLine {
   /** @param limit of images altogether; one more is not taken in */
   constructor(private readonly limit: number) {}
 
-  /** @param asked whether a client asks for it just now; otherwise one that is under way is looked at from its start again */
-  add(entry: ManifestEntry, source: Source, asked: boolean): void {
+  /**
+   * @param asked whether a client asks for it just now; otherwise one that is under way is looked at from its start again
+   * @param startedBy the id of the client's request
+   */
+  add(entry: ManifestEntry, source: Source, asked: boolean, startedBy?: string): void {
     const line: Line = this.#lines.get(source.registry) ?? {
       images: new Map(),
       first: [],
@@ -49,7 +54,7 @@ export class ImageLine {
     }
     const known = line.images.get(entry)
     if (known === undefined && this.#size >= this.limit) return
-    const image: Image = known ?? { entry, source, next: 0, missing: 0, started: 0, looks: 0, asked }
+    const image: Image = known ?? { entry, source, next: 0, missing: 0, started: 0, looks: 0, asked, startedBy }
     if (known === undefined) {
       this.#size++
       this.#lines.set(source.registry, line)
@@ -58,6 +63,7 @@ export class ImageLine {
     }
     if (asked) {
       image.source = source
+      image.startedBy = startedBy
       if (line.left.delete(image) || line.asked.delete(image) || known === undefined) line.first.push(image)
       image.asked = true
     } else {

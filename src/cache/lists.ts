@@ -73,7 +73,14 @@ export class Lists {
         return { descriptors: await this.#within(silence, ask), status: MISS }
       } catch (error) {
         trouble = asTrouble(error)
-        this.#deps.log.warn('upstream did not list referrers', { registry, repository, subject, kind: troubleOf(trouble), error: trouble })
+        this.#deps.log.warn('upstream did not list referrers', {
+          registry,
+          repository,
+          subject,
+          kind: troubleOf(trouble),
+          request: demand.request,
+          error: trouble,
+        })
       }
     }
     await this.#deps.catalogReady

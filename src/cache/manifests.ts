@@ -171,7 +171,7 @@ export class Manifests {
 
   #answer(reference: Reference, cached: ManifestEntry, demand: Demand, question: Question): ManifestAnswer | Promise<ManifestAnswer> {
     if (question === 'none') return { entry: cached, status: HIT, bytes: undefined }
-    return question === 'check' ? this.#checked(reference, cached) : this.#consented(reference, cached, demand)
+    return question === 'check' ? this.#checked(reference, cached, demand) : this.#consented(reference, cached, demand)
   }
 
   /** Why a check is not tried now: it failed a moment ago, or the upstream is not to be asked. */
@@ -190,44 +190,44 @@ export class Manifests {
   }
 
   /** Confirms a cached tag, within a bounded time; trouble of any kind: what is cached, marked stale with the cause. */
-  async #checked(reference: Reference, cached: ManifestEntry): Promise<ManifestAnswer> {
+  async #checked(reference: Reference, cached: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
     const { clock, budgets, log } = this.#deps
     const name = formatReference(reference)
     const excuse = this.#excuse(reference, name)
     if (excuse !== undefined) return { entry: cached, bytes: undefined, status: { hit: true, stale: excuse } }
-    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, budgets.checkMs))
+    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, demand, budgets.checkMs))
     try {
       return confirmed(await within(clock, budgets.checkMs, silence(reference), () => result), cached)
     } catch (error) {
       const kind = troubleOf(error)
       if (kind === undefined) throw error
       this.#failed.set(name, kind, budgets.checkMs)
-      log.warn('upstream could not confirm a tag; serving what is cached', { reference: name, kind, error })
+      log.warn('upstream could not confirm a tag; serving what is cached', { reference: name, kind, request: demand.request, error })
       return { entry: cached, bytes: undefined, status: { hit: true, stale: kind } }
     }
   }
 
   /** Of a private registry: its word for each answer, or none. @throws OciError, UpstreamError where it does not consent or cannot be asked */
-  async #consented(reference: Reference, cached: ManifestEntry, { onlyIfCached }: Demand): Promise<ManifestAnswer> {
+  async #consented(reference: Reference, cached: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
     const { settings, clock, budgets } = this.#deps
     const name = formatReference(reference)
     if (settings.airGapped)
       throw new OciError(403, 'DENIED', `${name} needs the consent of ${reference.registry}, and the server is air-gapped`)
-    if (onlyIfCached)
+    if (demand.onlyIfCached)
       throw new OciError(504, 'DENIED', `${name} needs the consent of ${reference.registry}, and only-if-cached was asked for`)
-    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, budgets.firstByteMs))
+    const { result } = this.#checks.run(name, () => this.#ask(reference, cached, demand, budgets.firstByteMs))
     return confirmed(await within(clock, budgets.firstByteMs, silence(reference), () => result), cached)
   }
 
   /** HEAD upstream, and GET where it names another digest than the cached one, or none for a tag. */
-  async #ask(reference: Reference, cached: ManifestEntry, ms: number): Promise<Confirmed> {
+  async #ask(reference: Reference, cached: ManifestEntry, demand: Demand, ms: number): Promise<Confirmed> {
     const { upstreams, catalog, clock } = this.#deps
     const began = ++this.#began
     const upstream = upstreams.of(reference.registry)
     const digest = await within(clock, ms, silence(reference), (signal) =>
       upstream.headManifest(reference.repository, reference.digest ?? reference.tag, signal),
     )
-    if (digest !== cached.digest && (digest !== undefined || reference.digest === undefined)) return this.#pull(reference).result
+    if (digest !== cached.digest && (digest !== undefined || reference.digest === undefined)) return this.#pull(reference, demand).result
     const name = formatReference(reference)
     const ref = catalog.ref(name)
     // written with the access times: a check that a crash forgets is only made once more
@@ -241,7 +241,7 @@ export class Manifests {
     if (settings.airGapped) throw new OciError(404, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and the server is air-gapped`)
     if (demand.onlyIfCached) throw new OciError(504, 'MANIFEST_UNKNOWN', `${this.#notCached(reference)}, and only-if-cached was asked for`)
     negative.refuse(name)
-    const { result, joined } = this.#pull(reference)
+    const { result, joined } = this.#pull(reference, demand)
     const { entry, bytes } = await within(clock, budgets.firstByteMs, silence(reference), () => result)
     return { entry, bytes: wantBytes ? bytes : undefined, status: joined ? COLLAPSED : MISS }
   }
@@ -259,15 +259,15 @@ export class Manifests {
   /** The store lost the bytes of something the catalog has: from now on it is a miss, under all its names. Should it come back, it is found. */
   async #lost(reference: Reference, entry: ManifestEntry, demand: Demand): Promise<ManifestAnswer> {
     const { catalog, log } = this.#deps
-    log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest })
+    log.warn('a manifest is gone from the store', { reference: formatReference(reference), digest: entry.digest, request: demand.request })
     catalog.forget(entry.digest)
     return this.#miss(reference, demand, true)
   }
 
-  #pull(reference: Reference): { readonly result: Promise<Fetched>; readonly joined: boolean } {
+  #pull(reference: Reference, { request }: Demand): { readonly result: Promise<Fetched>; readonly joined: boolean } {
     const name = formatReference(reference)
     const pull = this.#fetches.run(name, () => this.#fetch(reference))
-    if (!pull.joined) this.#deps.log.info('pulling from upstream', { reference: name })
+    if (!pull.joined) this.#deps.log.info('pulling from upstream', { reference: name, startedBy: request })
     return pull
   }
 

@@ -49,10 +49,11 @@ export class Prefetch {
   /**
    * Queues what is missing of an image that a client asked for.
    * @param source where the client asked for it; whoever supplied the manifest may not have the rest
+   * @param startedBy the id of its request
    */
-  complete(entry: ManifestEntry, source: Source = entry): void {
+  complete(entry: ManifestEntry, source: Source = entry, startedBy?: string): void {
     const again = this.#lookAgainAt.get(entry)
-    if (again === undefined || again <= this.#deps.clock.monotonic()) this.#queue(entry, source, true)
+    if (again === undefined || again <= this.#deps.clock.monotonic()) this.#queue(entry, source, true, startedBy)
   }
 
   /** Queues what a restart or a store without room left incomplete, of the images of the last days. Looks at once, whenever it did before. */
@@ -67,10 +68,10 @@ export class Prefetch {
     await Promise.all(this.#looking)
   }
 
-  #queue(entry: ManifestEntry, { registry, repository }: Source, asked: boolean): void {
+  #queue(entry: ManifestEntry, { registry, repository }: Source, asked: boolean, startedBy?: string): void {
     if (entry.kind !== 'image' || entry.attestation || this.#stopped) return
     this.#lookAgainAt.set(entry, this.#deps.clock.monotonic() + LOOK_AGAIN_MS)
-    this.#line.add(entry, { registry, repository }, asked)
+    this.#line.add(entry, { registry, repository }, asked, startedBy)
     this.#lookAtNext()
   }
 
@@ -114,6 +115,7 @@ export class Prefetch {
         digest: entry.digest,
         repository: sourceName(image.source),
         blobs: blobs.length,
+        startedBy: image.startedBy,
       })
     if (image.next < blobs.length) return this.#line.putBack(image, image.looks >= BLOBS_IN_A_TURN)
     this.#line.leave(image)
@@ -128,7 +130,7 @@ export class Prefetch {
     if (this.#stopped) return
     const { registry, repository } = image.entry
     image.missing++
-    const { fill, joined } = fills.start(digest, image.source, 'background')
+    const { fill, joined } = fills.start(digest, image.source, 'background', image.startedBy)
     fill.addSource({ registry, repository })
     if (!joined) image.started++
   }

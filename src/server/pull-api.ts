@@ -78,7 +78,7 @@ export class PullApi {
       note.route = route.kind
       const cacheControl = req.headers['cache-control']
       const onlyIfCached = cacheControl !== undefined && /\bonly-if-cached\b/i.test(cacheControl)
-      return this.#answer(route, { req, res, note, target, demand: { onlyIfCached }, headers })?.catch(fail)
+      return this.#answer(route, { req, res, note, target, demand: { onlyIfCached, request: res.requestId }, headers })?.catch(fail)
     } catch (error) {
       fail(error)
     }
@@ -131,7 +131,7 @@ export class PullApi {
     const { req, res } = exchange
     const { digest, mediaType } = entry
     const headers = headersOf(exchange, status, 'content-type', mediaType, 'docker-content-digest', digest, 'etag', etagOf(digest))
-    if (req.method === 'GET') this.#deps.cache.prefetch?.complete(entry, source)
+    if (req.method === 'GET') this.#deps.cache.prefetch?.complete(entry, source, exchange.res.requestId)
     if (noneMatchHits(req.headers['if-none-match'], digest)) res.writeHead(304, headers).end()
     else if (bytes !== undefined) writeBody(res, 200, headers, bytes)
     else res.writeHead(200, [...headers, 'content-length', String(entry.sizeBytes)]).end()

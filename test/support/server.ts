@@ -185,6 +185,11 @@ export class TestServer {
     return this.#parts.cache.start()
   }
 
+  /** Downloads at this moment. */
+  fills(): ReturnType<Cache['fills']> {
+    return this.#parts.cache.fills()
+  }
+
   /** Stops listening; resolves when every answer has ended or the grace is over. */
   stopListening(graceMs: number): Promise<void> {
     return this.#parts.listener.stop(graceMs)
