@@ -1,13 +1,13 @@
 /** What strangers may hold: connections, requests at once, unfinished headers, answers that nobody reads. */
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { networkInterfaces } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { systemClock } from '../../src/observe/clock.ts'
 import { limitPerClient } from '../../src/server/client-limit.ts'
 import { clientOf } from '../../src/server/clients.ts'
 import { Listener, type ListenerDeps } from '../../src/server/listener.ts'
 import { MemoryLog } from '../support/log.ts'
+import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { eventually } from '../support/server.ts'
 
@@ -75,25 +75,23 @@ for (const [address, client] of clients) {
   test(`the client at ${address} counts as ${client ?? 'this host, which has no limit'}`, () => assert.equal(clientOf(address), client))
 }
 
-const outside = Object.values(networkInterfaces())
-  .flatMap((list) => list ?? [])
-  .find(({ internal, family }) => !internal && family === 'IPv4')?.address
-
-test('A client that holds a quarter of maxConnections gets no more of them, which the log says; others do, and it does when one has ended', {
-  skip: outside === undefined && 'privilege: this machine has no address but loopback',
-}, async (t) => {
-  const { connect, log } = await listen(t, { maxConnections: 20 })
-  const held = await Promise.all(Array.from({ length: 5 }, () => connect(outside)))
-  for (const connection of held) assert.equal((await connection.ask({ target: '/' })).status, 200)
-  for (let i = 0; i < 5; i++) await (await connect(outside)).ending()
-  assert.equal((await (await connect()).ask({ target: '/' })).status, 200, 'this host is served')
-  assert.deepEqual(
-    log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)[0],
-    'too many connections of one client: more are closed at once (maxConnections)',
-  )
-  held[0]?.close()
-  await eventually('another one is served', async () => isServed(await connect(outside)))
-})
+test(
+  'A client that holds a quarter of maxConnections gets no more of them, which the log says; others do, and it does when one has ended',
+  NEEDS_OUTSIDE,
+  async (t) => {
+    const { connect, log } = await listen(t, { maxConnections: 20 })
+    const held = await Promise.all(Array.from({ length: 5 }, () => connect(outside)))
+    for (const connection of held) assert.equal((await connection.ask({ target: '/' })).status, 200)
+    for (let i = 0; i < 5; i++) await (await connect(outside)).ending()
+    assert.equal((await (await connect()).ask({ target: '/' })).status, 200, 'this host is served')
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)[0],
+      'too many connections of one client: more are closed at once (maxConnections)',
+    )
+    held[0]?.close()
+    await eventually('another one is served', async () => isServed(await connect(outside)))
+  },
+)
 
 /** Answers when a test says so. */
 function held(): { readonly handle: ListenerDeps['handle']; readonly answers: ServerResponse[] } {
@@ -101,29 +99,29 @@ function held(): { readonly handle: ListenerDeps['handle']; readonly answers: Se
   return { answers, handle: (_: IncomingMessage, res: ServerResponse) => void answers.push(res) }
 }
 
-test('A client gets no more than maxRequestsPerClient answers at once; one more is 503 with Retry-After until another has ended', {
-  skip: outside === undefined && 'privilege: this machine has no address but loopback',
-}, async (t) => {
-  const { handle, answers } = held()
-  const { connect } = await listen(t, { handle: limitPerClient(handle, 3) })
-  for (let i = 0; i < 3; i++) (await connect(outside)).send({ target: '/' })
-  await eventually('three are being answered', () => answers.length === 3)
-  const refused = await (await connect(outside)).ask({ target: '/v2/' })
-  assert.deepEqual([refused.status, refused.header('retry-after')], [503, '1'])
-  assert.deepEqual((refused.json() as { errors: { code: string }[] }).errors[0]?.code, 'TOOMANYREQUESTS')
-  const local = await connect()
-  local.send({ target: '/' })
-  await eventually('this host is served meanwhile', () => answers.length === 4)
-  answers[0]?.end()
-  await eventually('another one is served', async () => {
-    ;(await connect(outside)).send({ target: '/' })
-    return answers.length > 4
-  })
-})
+test(
+  'A client gets no more than maxRequestsPerClient answers at once; one more is 503 with Retry-After until another has ended',
+  NEEDS_OUTSIDE,
+  async (t) => {
+    const { handle, answers } = held()
+    const { connect } = await listen(t, { handle: limitPerClient(handle, 3) })
+    for (let i = 0; i < 3; i++) (await connect(outside)).send({ target: '/' })
+    await eventually('three are being answered', () => answers.length === 3)
+    const refused = await (await connect(outside)).ask({ target: '/v2/' })
+    assert.deepEqual([refused.status, refused.header('retry-after')], [503, '1'])
+    assert.deepEqual((refused.json() as { errors: { code: string }[] }).errors[0]?.code, 'TOOMANYREQUESTS')
+    const local = await connect()
+    local.send({ target: '/' })
+    await eventually('this host is served meanwhile', () => answers.length === 4)
+    answers[0]?.end()
+    await eventually('another one is served', async () => {
+      ;(await connect(outside)).send({ target: '/' })
+      return answers.length > 4
+    })
+  },
+)
 
-test('Requests whose clients have left do not count', {
-  skip: outside === undefined && 'privilege: this machine has no address but loopback',
-}, async (t) => {
+test('Requests whose clients have left do not count', NEEDS_OUTSIDE, async (t) => {
   const { handle, answers } = held()
   const { connect } = await listen(t, { handle: limitPerClient(handle, 2) })
   for (let i = 0; i < 20; i++) {

@@ -1,8 +1,10 @@
 /** TLS towards clients: real handshakes with a listener, over every permutation of its settings. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { request } from 'node:https'
+import { connect as connectPlain, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
@@ -13,6 +15,7 @@ import { type Authority, type Certificate, EXPIRED, makeAuthority, NOT_YET_VALID
 import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
+import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { eventually } from '../support/server.ts'
 
@@ -37,11 +40,12 @@ async function listen(
   settings: ServerTlsConfig,
   handle: (req: IncomingMessage, res: ServerResponse) => void = (_, res) => void res.end('hello'),
   env: Readonly<Record<string, string>> = {},
+  { host = '127.0.0.1', maxConnections = 0 } = {},
 ): Promise<Listening> {
   const [clock, log] = [new ManualClock(Date.now()), new MemoryLog()]
   const tls = new ServerTls({ settings, env, bundles: [], clock, log })
-  const listener = new Listener({ handle, tls: { material: await tls.read(), clientAuth: tls.clientAuth }, clock, log })
-  const port = await listener.start('127.0.0.1', 0)
+  const listener = new Listener({ handle, tls: { material: await tls.read(), clientAuth: tls.clientAuth }, maxConnections, clock, log })
+  const port = await listener.start(host, 0)
   tls.watch((material) => listener.renewTls(material))
   t.after(async () => {
     const stopped = Promise.all([listener.stop(0), tls.stop()])
@@ -438,4 +442,41 @@ for (const [days, says] of expiries) {
     }
     assert.equal(warnings().length, 2)
   })
+}
+
+const holders: [what: string, hold: (t: TestContext, port: number, options: ConnectionOptions) => Promise<Socket>][] = [
+  ['connections', handshake],
+  [
+    'handshakes that it does not begin',
+    async (t, port) => {
+      const socket = connectPlain(port, outside)
+      t.after(() => socket.destroy())
+      await once(socket, 'connect')
+      return socket
+    },
+  ],
+]
+for (const [what, hold] of holders) {
+  test(
+    `A client that holds a quarter of maxConnections in ${what} gets no more of them over TLS; others do, and it does when one has ended`,
+    NEEDS_OUTSIDE,
+    async (t) => {
+      const files = await makeFiles(t)
+      const certificate = await files.authority.issue('127.0.0.1', String(outside))
+      const limits = { host: '0.0.0.0', maxConnections: 20 }
+      const { port, log } = await listen(t, settingsOf(certificate), undefined, undefined, limits)
+      const ca = files.authority.cert
+      const fromOutside = { host: outside, ca }
+      const held = await Promise.all(Array.from({ length: 5 }, () => hold(t, port, fromOutside)))
+      const warned = () => log.lines.filter(({ message }) => message.startsWith('too many connections of one client'))
+      assert.match(await ask(port, fromOutside), REFUSED)
+      assert.deepEqual(
+        warned().map(({ fields }) => fields),
+        [{ most: 20, client: outside }],
+      )
+      assert.equal(await ask(port, { ca }), '200', 'this host is served')
+      held[0]?.destroy()
+      await eventually('another one is served', async () => (await ask(port, fromOutside)) === '200')
+    },
+  )
 }
