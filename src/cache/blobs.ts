@@ -50,25 +50,26 @@ export class Blobs {
   }
 
   /** What `open` would answer, where it is in memory: so that it can be answered in this turn. */
-  atHand(digest: Digest, source: Source): BlobAnswer | undefined {
+  atHand(digest: Digest, source: Source, demand: Demand): BlobAnswer | undefined {
     const kept = this.#deps.smallBlobs.get(digest)
     if (kept === undefined || this.#deps.catalog.manifest(digest) !== undefined) return undefined
     this.#deps.presence.lookFor(digest)
     this.#deps.inUse.touch(digest)
-    return this.#hit(kept, source, digest)
+    return this.#hit(kept, source, digest, demand)
   }
 
   /** For GET. @throws OciError, UpstreamError */
   async open(digest: Digest, source: Source, demand: Demand): Promise<BlobAnswer> {
-    const kept = this.atHand(digest, source)
+    const kept = this.atHand(digest, source, demand)
     if (kept !== undefined) return kept
     await this.#refuseManifests(digest)
-    const hit = (blob: ReadableBlob) => this.#hit(this.#deps.inUse.lend(digest, blob), source, digest)
+    const hit = (blob: ReadableBlob) => this.#hit(this.#deps.inUse.lend(digest, blob), source, digest, demand)
     return this.#storedOr(digest, source, hit, () => this.#fill(digest, source, demand))
   }
 
-  #hit(blob: ReadableBlob, source: Source, digest: Digest): BlobAnswer {
-    this.#deps.log.debug('serving from cache', { reference: nameOf(source, digest) })
+  #hit(blob: ReadableBlob, source: Source, digest: Digest, { request }: Demand): BlobAnswer {
+    const { log } = this.#deps
+    if (log.isOn('debug')) log.debug('serving from cache', { reference: nameOf(source, digest), request })
     return { blob, status: HIT }
   }
 
@@ -89,7 +90,7 @@ export class Blobs {
     try {
       const isHit = fill.verified
       const blob = inUse.lend(digest, await fill.ready(source))
-      return isHit ? this.#hit(blob, source, digest) : { blob, status: joined ? COLLAPSED : MISS }
+      return isHit ? this.#hit(blob, source, digest, demand) : { blob, status: joined ? COLLAPSED : MISS }
     } catch (error) {
       return this.#fail(digest, source, demand, error)
     } finally {

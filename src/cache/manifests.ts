@@ -90,7 +90,7 @@ export class Manifests {
     publisher.touch(entry.digest)
     inUse.touch(entry.digest)
     presence.lookFor(entry.digest)
-    log.debug('serving from cache', { reference: name })
+    if (log.isOn('debug')) log.debug('serving from cache', { reference: name, request: demand.request })
     return { entry, status: stale === undefined ? HIT : { hit: true, stale }, bytes }
   }
 
@@ -109,7 +109,7 @@ export class Manifests {
     publisher.touch(digest)
     inUse.touch(digest)
     presence.lookFor(digest)
-    if (answer.status.hit) log.debug('serving from cache', { reference: name })
+    if (answer.status.hit) log.debug('serving from cache', { reference: name, request: demand.request })
     if (!wantBytes) return { ...answer, bytes: undefined }
     const bytes = answer.bytes ?? (await publisher.bytesOf(answer.entry.digest))
     return bytes === undefined ? this.#lost(reference, answer.entry, demand) : { ...answer, bytes }

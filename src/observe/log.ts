@@ -10,6 +10,8 @@ export type Log = {
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
   error(message: string, fields?: LogFields): void
+  /** Whether lines of that level are written now: what is said very often is put together only then. */
+  isOn(level: LogLevel): boolean
 }
 
 export type LogOptions = {
@@ -28,15 +30,14 @@ export function createLog(options: LogOptions): Log {
   const { format, write, clock } = options
   const toLine = format === 'json' ? formatJson : formatText
   const timeText = lastRemembered((ms) => new Date(ms).toISOString())
-  const line = (level: LogLevel) => {
-    const rank = LEVELS.indexOf(level)
-    return (message: string, fields: LogFields = {}) => {
-      const least = options.level
-      if (rank < LEVELS.indexOf(least)) return
-      write(toLine({ time: timeText(clock.now()), level, message, fields, stacks: least === 'debug' || fields.bug === true }))
+  const isOn = (level: LogLevel) => LEVELS.indexOf(level) >= LEVELS.indexOf(options.level)
+  const line =
+    (level: LogLevel) =>
+    (message: string, fields: LogFields = {}) => {
+      if (!isOn(level)) return
+      write(toLine({ time: timeText(clock.now()), level, message, fields, stacks: options.level === 'debug' || fields.bug === true }))
     }
-  }
-  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'), isOn }
 }
 
 /** Many lines are of the same millisecond. */

@@ -67,6 +67,7 @@ export function summarised(log: Log, clock: Pick<Clock, 'sleep'>): SummarisedLog
     info: (message, fields) => log.info(message, fields),
     warn: line('warn'),
     error: line('error'),
+    isOn: (level) => log.isOn(level),
     tellRest: () => {
       for (const key of [...lasts.keys()]) tell(key)
     },

@@ -22,7 +22,7 @@ export type ListenerDeps = HttpServerOptions & {
   /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
   readonly handle: (req: IncomingMessage, res: Answer, note: Note) => void | Promise<void>
   readonly clock: Clock
-  readonly metrics?: Metrics | undefined
+  readonly metrics?: Pick<Metrics, 'answered'> | undefined
 }
 
 /** A request and its answer: over when the handler is done and the answer has left. */
@@ -168,6 +168,9 @@ export class Listener {
   /** The one place where a request is logged and counted. */
   #tell({ req, res, note, client, beganMs }: Turn): void {
     const { clock, log, metrics } = this.#deps
+    const level = note.level ?? 'info'
+    const isLogged = log.isOn(level)
+    if (!isLogged && metrics === undefined) return
     const finished: FinishedRequest = {
       id: res.requestId,
       method: req.method,
@@ -180,7 +183,7 @@ export class Listener {
       totalMs: clock.monotonic() - beganMs,
       isWhole: res.writableFinished,
     }
-    log[note.level ?? 'info'](requestMessage(finished), requestFields(finished))
+    if (isLogged) log[level](requestMessage(finished), requestFields(finished))
     metrics?.answered(answeredRequest(finished))
   }
 }

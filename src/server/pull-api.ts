@@ -141,7 +141,7 @@ export class PullApi {
     const digest = parseDigest(target)
     if (exchange.req.method === 'HEAD') return this.#headBlob(digest, source, exchange)
     const { blobs } = this.#deps.cache
-    const atHand = blobs.atHand(digest, source)
+    const atHand = blobs.atHand(digest, source, exchange.demand)
     if (atHand !== undefined) return this.#sendBlob(digest, atHand, exchange)
     return blobs.open(digest, source, exchange.demand).then((found) => this.#sendBlob(digest, found, exchange))
   }

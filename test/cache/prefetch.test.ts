@@ -246,7 +246,7 @@ cacheTest(
     const { config, layers } = ground.hub().content.addImage('some/app', '1', { layers: [bytes('small', 5000)] })
     ground.space.freeBytes = 0
     await pull(cache)
-    const inMemory = () => [config, ...layers].filter((digest) => cache.blobs.atHand(digest, source()) !== undefined).length
+    const inMemory = () => [config, ...layers].filter((digest) => cache.blobs.atHand(digest, source(), ANY) !== undefined).length
     await until(() => inMemory() === 2, 'all of it is in memory')
     await ground.clock.advance(1000)
     await pull(cache)

@@ -127,7 +127,7 @@ cacheTest('While nothing can be written nobody looks, and nothing is forgotten; 
   ;(await blobs.open(config, source(), CACHED)).blob.close()
   await rm(blobFile(ground.path, config))
   await rm(recordFile(ground.path, index, 'fat'))
-  assert.ok(isKnown() && blobs.atHand(config, source()))
+  assert.ok(isKnown() && blobs.atHand(config, source(), ANY))
   ground.space.trouble = { kind: 'held', why: 'scripted' }
   await ground.clock.advance(3 * LOOK_MS)
   await settle()
@@ -157,12 +157,12 @@ cacheTest('A small blob for which there is no room is written again as soon as t
 cacheTest('Memory that has got it wrong is not written: the blob is a miss from then on', async (ground) => {
   const image = await stored(ground)
   await pull(ground, image)
-  const kept = ground.cache.blobs.atHand(image.config, source())?.blob.whole
+  const kept = ground.cache.blobs.atHand(image.config, source(), ANY)?.blob.whole
   assert.ok(kept?.[0] !== undefined)
   kept[0] ^= 1
   await rm(blobFile(ground.path, image.config))
   await ground.clock.advance(LOOK_MS)
-  await until(() => ground.cache.blobs.atHand(image.config, source()) === undefined, 'it is forgotten')
+  await until(() => ground.cache.blobs.atHand(image.config, source(), ANY) === undefined, 'it is forgotten')
   await settle()
   assert.equal(await isThere(blobFile(ground.path, image.config)), false)
   await pull(ground, image).catch(() => {}) // it is fetched, and therefore no hit

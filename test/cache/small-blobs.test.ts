@@ -15,11 +15,11 @@ cacheTest('A small blob that was sent from the store once is at hand, whole and 
   const { blobs } = await ground.start()
   const digest = digestOf(SMALL)
   await writeFile(ground.blobPath(digest), SMALL, { mode: 0o444 })
-  assert.equal(blobs.atHand(digest, source()), undefined)
+  assert.equal(blobs.atHand(digest, source(), ANY), undefined)
   assert.deepEqual((await blobs.open(digest, source(), CACHED)).blob.whole, SMALL)
   await rm(ground.blobPath(digest))
   const { blob, status } = await blobs.open(digest, source('other.example', 'x'), CACHED)
-  assert.equal(blobs.atHand(digest, source())?.blob, blob)
+  assert.equal(blobs.atHand(digest, source(), ANY)?.blob, blob)
   assert.deepEqual([blob.sizeBytes, blob.whole, status], [SMALL.byteLength, SMALL, HIT])
   assert.deepEqual(await new Reader(blob, false, 5, 25).done, SMALL.subarray(5, 25))
   assert.equal(ground.upstreams.calls, 0)
@@ -36,7 +36,7 @@ cacheTest('A small blob is at hand as soon as it was pulled and stored', async (
   const { blob, status } = await blobs.open(digest, source(), ANY)
   assert.deepEqual([blob.whole, status], [SMALL, MISS])
   blob.close()
-  await until(() => blobs.atHand(digest, source()) !== undefined, 'it is stored')
+  await until(() => blobs.atHand(digest, source(), ANY) !== undefined, 'it is stored')
   assert.deepEqual(await readFile(ground.blobPath(digest)), SMALL)
   assert.equal((await stat(ground.blobPath(digest))).mode & 0o777, 0o444)
 })
@@ -49,7 +49,7 @@ cacheTest('What was pulled as a blob, and then turned out to be a manifest, is n
   await writeFile(ground.blobPath(digest), content, { mode: 0o444 })
   assert.deepEqual((await blobs.open(digest, source(), CACHED)).blob.whole, content)
   await manifests.get(ref('quay.io/some/app:1'), ANY, true)
-  assert.equal(blobs.atHand(digest, source()), undefined)
+  assert.equal(blobs.atHand(digest, source(), ANY), undefined)
   await assert.rejects(blobs.open(digest, source(), ANY), { name: 'OciError', status: 404, code: 'BLOB_UNKNOWN' })
 })
 
@@ -62,7 +62,7 @@ cacheTest('A larger one is not remembered', async (ground) => {
     assert.equal(blob.whole, undefined)
     await new Reader(blob).done
   }
-  assert.equal(blobs.atHand(digest, source()), undefined)
+  assert.equal(blobs.atHand(digest, source(), ANY), undefined)
 })
 
 cacheTest('An empty blob is remembered, too', async (ground) => {
@@ -70,7 +70,7 @@ cacheTest('An empty blob is remembered, too', async (ground) => {
   const digest = digestOf(Buffer.alloc(0))
   await writeFile(ground.blobPath(digest), '', { mode: 0o444 })
   assert.equal((await blobs.open(digest, source(), CACHED)).blob.sizeBytes, 0)
-  assert.deepEqual(blobs.atHand(digest, source())?.blob.whole, Buffer.alloc(0))
+  assert.deepEqual(blobs.atHand(digest, source(), ANY)?.blob.whole, Buffer.alloc(0))
 })
 
 cacheTest('A small blob whose bytes changed on the disk after they were verified is quarantined, and fetched again', async (ground) => {

@@ -106,6 +106,10 @@ test('Only what is important enough is written', () => {
     for (const each of levels) log[each]('x')
     const want = ['DEBUG', 'INFO ', 'WARN ', 'ERROR'].slice(i).map((word) => `${TIME} ${word} x\n`)
     assert.equal(text, want.join(''))
+    assert.deepEqual(
+      levels.filter((each) => log.isOn(each)),
+      levels.slice(i),
+    )
   }
 })
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
-import { createLog } from '../../src/observe/log.ts'
+import { createLog, type LogLevel } from '../../src/observe/log.ts'
 import { Listener } from '../../src/server/listener.ts'
 import type { Note } from '../../src/server/request-line.ts'
 import { ManualClock } from '../support/clock.ts'
@@ -339,5 +339,34 @@ for (const [what, bytes, wanted] of garbage) {
     const { bytes: said } = await connection.rest()
     assert.match(said.toString('latin1'), wanted)
     assert.equal((await (await connect()).ask({ target: '/' })).status, 200) // the listener is as it was
+  })
+}
+
+const levels: [note: LogLevel | undefined, least: LogLevel, isWritten: boolean][] = [
+  [undefined, 'info', true],
+  [undefined, 'warn', false],
+  ['debug', 'debug', true],
+  ['debug', 'info', false],
+]
+for (const [level, least, isWritten] of levels) {
+  test(`A request's line of level ${level ?? 'info'} is ${isWritten ? 'written' : 'not even put together'} at ${least}, and the request is counted`, async (t) => {
+    const lines: string[] = []
+    const log = createLog({ level: least, format: 'text', write: (line) => void lines.push(line), clock: new ManualClock() })
+    let looks = 0
+    const handle: Handle = (req, res, note) => {
+      if (level !== undefined) note.level = level
+      Object.defineProperty(note, 'why', { get: () => ++looks })
+      echo(req, res)
+    }
+    const counted: number[] = []
+    const metrics = { answered: ({ status }: { status: number }) => void counted.push(status) }
+    const listener = new Listener({ handle, clock: new ManualClock(), log, metrics })
+    const connection = await RawConnection.open(await listener.start('127.0.0.1', 0))
+    t.after(() => connection.close())
+    await connection.ask({ target: '/a' })
+    await eventually('it is counted', () => counted.length === 1)
+    assert.deepEqual([lines.length, looks], isWritten ? [1, 1] : [0, 0])
+    connection.close()
+    await listener.stop(1)
   })
 }

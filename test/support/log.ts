@@ -18,4 +18,7 @@ export class MemoryLog implements Log {
   error(message: string, fields: LogFields = {}): void {
     this.lines.push({ level: 'error', message, fields })
   }
+  isOn(): boolean {
+    return true
+  }
 }

@@ -283,7 +283,7 @@ test('undici is loaded by the first request, not before', async () => {
     import { Upstreams } from './src/upstream/upstreams.ts'
     import { systemClock } from './src/observe/clock.ts'
     const loaded = () => Object.keys(createRequire(import.meta.url).cache).some((path) => path.includes('/undici/'))
-    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const log = { debug() {}, info() {}, warn() {}, error() {}, isOn: () => false }
     const options = { registries: [], allowUnconfigured: true, pullTimeoutMs: 1000, via: 'x', userAgent: 'x', clock: systemClock, log }
     const upstream = new Upstreams(options).of('127.0.0.1:1')
     const before = loaded()
