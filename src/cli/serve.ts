@@ -3,8 +3,8 @@ import type { Config } from '../config/config.ts'
 import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import { createLog } from '../observe/log.ts'
-import { type LogOutput, openLogOutput, outputTo } from '../observe/log-output.ts'
+import { createLog, type LogOptions } from '../observe/log.ts'
+import { type LogOutput, openLogOutput } from '../observe/log-output.ts'
 import { serviceManager } from '../observe/notify.ts'
 import { printable } from '../observe/printable.ts'
 import { summarised } from '../observe/repeats.ts'
@@ -33,7 +33,7 @@ export const serve: Command = {
   async run(line, io) {
     const load = () => loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
     const loaded = await load()
-    const output = openOutput(loaded.config, io)
+    const output = withLogFile(loaded.config, (file) => openLogOutput(file, (lines) => io.stderr(lines.toString())))
     try {
       return await runService(loaded, load, output, io)
     } finally {
@@ -42,19 +42,36 @@ export const serve: Command = {
   },
 }
 
-function openOutput({ logFile }: Config, io: Io): LogOutput {
-  if (logFile === undefined) return outputTo((lines) => io.stderr(lines.toString()))
+/** @param use opens it. @throws ConfigError where it cannot */
+function withLogFile<T>({ logFile }: Config, use: (file: string | undefined) => T): T {
   try {
-    return openLogOutput(logFile)
+    return use(logFile)
   } catch (cause) {
     throw new ConfigError(`cannot write the log file ${logFile}: ${reasonOf(cause)}; choose another with --log-file`, { cause })
   }
 }
 
+/** Goes on with the log as another configuration has it, if `work` succeeds. @throws ConfigError where its file cannot be opened; what `work` throws */
+async function withLogOf(next: Config, output: LogOutput, logging: LogSettings, work: () => Promise<void>): Promise<void> {
+  const move = withLogFile(next, output.prepare)
+  await work().catch((error: unknown) => {
+    move.stay()
+    throw error
+  })
+  move.goOn()
+  Object.assign(logging, logSettings(next))
+}
+
+type LogSettings = Pick<LogOptions, 'level' | 'format'>
+
+function logSettings({ logLevel, logFormat }: Config): LogSettings {
+  return { level: logLevel, format: logFormat }
+}
+
 /** @param load reads the configuration again */
 async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, output: LogOutput, io: Io): Promise<number> {
   const { config, warnings } = loaded
-  const logging = { level: config.logLevel, format: config.logFormat, write: output.write, clock: io.clock }
+  const logging = { ...logSettings(config), write: output.write, clock: io.clock }
   const log = summarised(createLog(logging), io.clock)
   const started = io.clock.now()
   const signal = awaitStopSignal(io)
@@ -77,11 +94,15 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
       }),
     )
     for (const warning of warnings) io.stderr(`warning: ${printable(warning)}\n`)
-    const reload = async (next: Config) => {
-      logging.level = next.logLevel
-      await service.reload(next)
-    }
-    const told = createLog({ ...logging, level: 'info' })
+    const reload = (next: Config) => withLogOf(next, output, logging, () => service.reload(next))
+    const told = createLog({
+      write: output.write,
+      clock: io.clock,
+      level: 'info',
+      get format() {
+        return logging.format
+      },
+    })
     const manager = serviceManager({ env: io.env, onFailure: (why) => log.error(why) })
     const serving = `serving on ${service.sockets.pulls ?? `port ${service.port}`}`
     void manager.ready(serving)

@@ -8,6 +8,8 @@ export type ChangedKeys = ReadonlySet<keyof Config>
 /** What counts as soon as it is read again; all else waits for the next start. In the table of settings the same rows are marked. */
 const LIVE = [
   'logLevel',
+  'logFile',
+  'logFormat',
   'os',
   'arch',
   'pullTimeoutMs',

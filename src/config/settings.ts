@@ -169,6 +169,7 @@ export const settings = {
     type: path,
     defaultHelp: 'stderr',
     since: 'pulling',
+    live: true,
     help: 'The file to append log lines to.',
   },
   logFormat: {
@@ -177,6 +178,7 @@ export const settings = {
     type: choice('text', 'json'),
     default: 'text',
     since: 'pulling',
+    live: true,
     help: 'Lines for people, or JSON for programs.',
   },
   host: { flag: '--host', of: ['serve'], type: host, default: '0.0.0.0', since: 'pulling', help: 'The address to listen on.' },

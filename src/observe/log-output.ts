@@ -1,4 +1,4 @@
-/** Where log lines go: a file, or whatever takes text. Lines of 10 ms are written together, at the latest when the process ends, unless it is killed. */
+/** Where log lines go: a file, or the terminal. Lines of 10 ms are written together, at the latest when the process ends, unless it is killed. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { gathered } from './gathered.ts'
 
@@ -12,55 +12,73 @@ export type LogOutput = {
    * @throws the system's error; then the old one stays in use
    */
   readonly reopen: () => void
+  /**
+   * Opens another file, or the terminal, to go on there; what has come by then stays where it was to go.
+   * @throws the system's error; then the old one stays in use
+   */
+  readonly prepare: (file: string | undefined) => LogMove
   readonly close: () => void
 }
+
+/** One of the two is called, once. */
+export type LogMove = { readonly goOn: () => void; readonly stay: () => void }
+
+/** Neither throws. */
+type Sink = { readonly append: (lines: Buffer) => void; readonly close: () => void }
 
 const LINE_END = Buffer.from('\n')
 
 /**
- * Opens a log file for appending, mode 0644. Lines that cannot be written (disk full) are lost, or cut: serving goes on, and the next one begins on a
- * line of its own.
+ * @param file undefined: the terminal
+ * @param terminal does not throw
  * @throws the system's error if the file cannot be opened
  */
-export function openLogOutput(file: string): LogOutput {
-  const open = () => openSync(file, 'a', 0o644)
-  let fd = open()
-  let isCut = false
-  const append = (lines: Buffer) =>
-    withoutFail(() => {
-      const bytes = isCut ? Buffer.concat([LINE_END, lines]) : lines
-      isCut = writeSync(fd, bytes) < bytes.byteLength
-    })
-  const close = (opened: number) => withoutFail(() => closeSync(opened))
-  const output = outputTo(append)
+export function openLogOutput(file: string | undefined, terminal: Sink['append'] = () => {}): LogOutput {
+  const open = (path: string | undefined): Sink => (path === undefined ? { append: terminal, close: () => {} } : openFile(path))
+  let path = file
+  let sink = open(path)
+  const { write, flush } = gathered((lines) => sink.append(lines))
+  process.once('exit', flush)
+  const goOn = (next: Sink) => {
+    flush()
+    sink.close()
+    sink = next
+  }
   return {
-    ...output,
-    reopen: () => {
-      const next = open()
-      output.flush()
-      close(fd)
-      fd = next
-      isCut = false
+    write,
+    flush,
+    reopen: () => goOn(open(path)),
+    prepare: (next) => {
+      if (next === path) return { goOn: () => {}, stay: () => {} }
+      const opened = open(next)
+      const move = () => {
+        goOn(opened)
+        path = next
+      }
+      return { goOn: move, stay: opened.close }
     },
     close: () => {
-      output.close()
-      close(fd)
+      process.off('exit', flush)
+      flush()
+      sink.close()
     },
   }
 }
 
-/** @param append does not throw */
-export function outputTo(append: (lines: Buffer) => void): LogOutput {
-  const { write, flush } = gathered(append)
-  process.once('exit', flush)
+/**
+ * For appending, mode 0644. Lines that cannot be written (disk full) are lost, or cut: serving goes on, and the next one begins on a line of its own.
+ * @throws the system's error
+ */
+function openFile(path: string): Sink {
+  const fd = openSync(path, 'a', 0o644)
+  let isCut = false
   return {
-    write,
-    flush,
-    reopen: () => {},
-    close: () => {
-      process.off('exit', flush)
-      flush()
-    },
+    append: (lines) =>
+      withoutFail(() => {
+        const bytes = isCut ? Buffer.concat([LINE_END, lines]) : lines
+        isCut = writeSync(fd, bytes) < bytes.byteLength
+      }),
+    close: () => withoutFail(() => closeSync(fd)),
   }
 }
 

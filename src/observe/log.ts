@@ -17,6 +17,7 @@ export type Log = {
 export type LogOptions = {
   /** The least important level that is written; read for each line. At `debug` errors come with their stacks. */
   readonly level: LogLevel
+  /** Read for each line, too. */
   readonly format: 'text' | 'json'
   /** Takes whole lines, each with its line end. */
   readonly write: (line: string) => void
@@ -27,14 +28,14 @@ const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
 /** A field `bug: true` shows the stacks of errors at any level: it marks what only a programmer can mend. */
 export function createLog(options: LogOptions): Log {
-  const { format, write, clock } = options
-  const toLine = format === 'json' ? formatJson : formatText
+  const { write, clock } = options
   const timeText = lastRemembered((ms) => new Date(ms).toISOString())
   const isOn = (level: LogLevel) => LEVELS.indexOf(level) >= LEVELS.indexOf(options.level)
   const line =
     (level: LogLevel) =>
     (message: string, fields: LogFields = {}) => {
       if (!isOn(level)) return
+      const toLine = options.format === 'json' ? formatJson : formatText
       write(toLine({ time: timeText(clock.now()), level, message, fields, stacks: options.level === 'debug' || fields.bug === true }))
     }
   return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'), isOn }

@@ -31,9 +31,11 @@ export class FakeIo implements Io {
   startService = async (deps: ServiceDeps): Promise<Service> => {
     this.started.push(deps)
     const port = deps.config.port === 0 ? 34567 : deps.config.port
-    const reload = async (config: Config) => void this.reloads.push(config)
+    const reload = (config: Config) => this.reloadService(config)
     return { port, sockets: this.sockets, drainMs: 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
   }
+  /** Replaced by tests whose service cannot be reloaded. */
+  reloadService = async (config: Config): Promise<void> => void this.reloads.push(config)
   /** As the admin API does. */
   requestStop = (): void => {}
   readonly #stopRequested = new Promise<void>((resolve) => {

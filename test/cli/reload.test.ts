@@ -4,6 +4,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
+import { ConfigError } from '../../src/config/error.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { FakeIo } from './fake-io.ts'
 
@@ -12,10 +13,9 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 /** A running server with that configuration; `reload` gives it another one, and tells what it says. */
-async function running(t: TestContext, yaml: string, args: readonly string[] = []) {
+async function running(t: TestContext, yaml: string, args: readonly string[] = [], io = new FakeIo()) {
   const file = join(await temporaryDirectory(t), 'c.yaml')
   await writeFile(file, yaml)
-  const io = new FakeIo()
   const code = run(['--config-file', file, ...args, 'serve'], io)
   await until(() => io.err.includes('Process id'))
   t.after(async () => {
@@ -85,6 +85,58 @@ test('A reload changes the level of the log', async (t) => {
   log?.info('after')
   await until(() => io.err.includes('after'))
   assert.ok(!io.err.includes('before') && io.err.includes('INFO  after'), io.err)
+})
+
+test('A reload changes the format of the log, also of what it says itself', async (t) => {
+  const { io, reload } = await running(t, 'logLevel: info')
+  const before = '{"time":"2026-01-01T00:00:00.000Z","level":"info","msg":'
+  const said = await reload('logLevel: info\nlogFormat: json')
+  assert.equal(said, `${before}"configuration reloaded; changed: logFormat: text -> json"}\n`)
+  io.started[0]?.log.info('after')
+  await until(() => io.err.includes('after'))
+  assert.ok(io.err.endsWith(`${before}"after"}\n`), io.err)
+})
+
+const ON_TERMINAL = 'terminal'
+const moves: [from: string, to: string][] = [
+  ['one.log', 'two.log'],
+  ['one.log', ON_TERMINAL],
+  [ON_TERMINAL, 'two.log'],
+]
+for (const [from, to] of moves) {
+  test(`A reload moves the log from ${from} to ${to}, and says so there`, async (t) => {
+    const directory = await temporaryDirectory(t)
+    const settingOf = (name: string) => `logLevel: info\n${name === ON_TERMINAL ? '' : `logFile: ${join(directory, name)}`}`
+    const { io, file } = await running(t, settingOf(from))
+    const startedAt = io.err.length
+    const contentOf = (name: string) =>
+      name === ON_TERMINAL ? io.err.slice(startedAt) : readFile(join(directory, name), 'utf8').catch(() => '')
+    io.started[0]?.log.info('before')
+    await writeFile(file, settingOf(to))
+    io.hangUp()
+    await until(async () => (await contentOf(to)).includes('configuration reloaded; changed: logFile: '))
+    io.started[0]?.log.info('after')
+    await until(async () => (await contentOf(to)).includes('after'))
+    assert.match(await contentOf(from), /^[^\n]*before\n$/)
+    assert.match(await contentOf(to), /^[^\n]*reloaded[^\n]*\n[^\n]*after\n$/)
+  })
+}
+
+test('A new log file that cannot be opened leaves all as it was', async (t) => {
+  const { io, reload } = await running(t, 'logLevel: error')
+  assert.equal(
+    await reload('logFormat: json\nairGapped: true\nlogFile: /no/such/x.log'),
+    'ERROR configuration not reloaded, all stays as it was: cannot write the log file /no/such/x.log: no such file or directory; choose another with --log-file\n',
+  )
+  assert.deepEqual(io.reloads, [])
+})
+
+test('A reload that the service cannot make leaves the log where it was', async (t) => {
+  const file = join(await temporaryDirectory(t), 'x.log')
+  const io = new FakeIo()
+  io.reloadService = () => Promise.reject(new ConfigError('no such thing'))
+  const { reload } = await running(t, '', [], io)
+  assert.equal(await reload(`logFormat: json\nlogFile: ${file}`), 'ERROR configuration not reloaded, all stays as it was: no such thing\n')
 })
 
 test('Warnings of a reloaded configuration are logged', async (t) => {
