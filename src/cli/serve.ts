@@ -111,7 +111,7 @@ async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig
     const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told, onBegin, onEnd })
     reloads.goTo(() => reloader.reload())
     await Promise.race([signal.came, service.stopRequested])
-    void manager.stopping('letting answers end', service.drainMs + ENDING_MS)
+    void manager.stopping('letting answers end', service.drainMs() + ENDING_MS)
     return await stop(service, io)
   } catch (error) {
     log.debug('could not start', { error }) // at this level, with the stack

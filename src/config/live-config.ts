@@ -33,6 +33,8 @@ const LIVE = [
   'pins',
   'prune',
   'load',
+  'limits',
+  'drainTimeoutMs',
   'list',
 ] as const satisfies readonly (keyof Config)[]
 

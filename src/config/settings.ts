@@ -198,6 +198,7 @@ export const settings = {
     type: durationUpTo('1h'),
     defaultHelp: '30s; 15s on a socket of the service manager',
     since: 'pulling',
+    live: true,
     help: 'How long answers may go on when the server is told to stop; what is not done by then is cut, and can be continued.',
   },
   os: {
@@ -448,12 +449,14 @@ export const settings = {
     type: integer(0, MAX_COUNT),
     default: 4096,
     since: 'pulling',
+    live: true,
     help: 'How many connections clients may have in all, and a quarter of it each; 0: no limit.',
   },
   maxRequestsPerClient: {
     type: integer(0, MAX_COUNT),
     default: 256,
     since: 'pulling',
+    live: true,
     help: 'How many requests of one client address are answered at once; 0: no limit.',
   },
   allow: {

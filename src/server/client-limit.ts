@@ -11,14 +11,13 @@ type Handle = ListenerDeps['handle']
 const STATUS = 503
 const RETRY_AFTER_S = '1'
 
-/** @param most per client; 0: no limit. This host has none: what runs here can do worse */
-export function limitPerClient(handle: Handle, most: number): Handle {
-  if (most === 0) return handle
-  const counts = new ClientCounts(most)
+/** @param most per client, asked each time; 0: no limit. This host has none: what runs here can do worse */
+export function limitPerClient(handle: Handle, most: () => number): Handle {
+  const counts = new ClientCounts(() => most() || Number.POSITIVE_INFINITY)
   return (req, res, note) => {
     const client = clientOf(req.socket.remoteAddress)
-    if (!counts.take(client)) return refuse(res, most)
-    res.once('close', () => counts.leave(client))
+    if (!counts.take(client)) return refuse(res, most())
+    if (client !== undefined) res.once('close', () => counts.leave(client))
     return handle(req, res, note)
   }
 }

@@ -22,17 +22,17 @@ function groupsOf(text: string): string[] {
   return text === '' ? [] : text.split(':')
 }
 
-/** How many of something each client holds: no more than `most`. */
+/** How many of something each client holds: no more than `most` says at that moment. */
 export class ClientCounts {
   readonly #counts = new Map<string, number>()
 
-  constructor(private readonly most: number) {}
+  constructor(private readonly most: () => number) {}
 
   /** One more, unless that is too many; to be given back by `leave`. This host has no limit. */
   take(client: string | undefined): boolean {
     if (client === undefined) return true
     const count = this.#counts.get(client) ?? 0
-    if (count >= this.most) return false
+    if (count >= this.most()) return false
     this.#counts.set(client, count + 1)
     return true
   }

@@ -55,6 +55,7 @@ export class HttpServer {
   readonly server: AnswerServer
   readonly #tls: AnswerTlsServer | undefined
   readonly #handshakes = new Map<string, Socket>()
+  readonly #limit: ConnectionLimit
 
   constructor({ tls, maxConnections = 0, log, ...options }: HttpServerOptions) {
     const times = { ...TIMES, ...options.times }
@@ -70,13 +71,19 @@ export class HttpServer {
     this.#tls = tls && createTlsServer({ ...limits, ...tlsOptions(tls), ...tls.material, handshakeTimeout: times.headers })
     this.server = this.#tls ?? createServer(limits)
     this.server.timeout = times.stalled
-    if (maxConnections > 0) limitConnections(this.server, maxConnections, log)
+    this.#limit = new ConnectionLimit(this.server, log)
+    this.limitConnections(maxConnections)
     if (this.#tls !== undefined) this.#watchHandshakes(this.#tls, log)
   }
 
   /** Calls back with each connection on which requests may come. */
   onConnection(took: (socket: Socket) => void): void {
     this.server.on(this.#tls === undefined ? 'connection' : 'secureConnection', took)
+  }
+
+  /** How many there may be; those that are open stay, should they be more. @param most 0: no limit */
+  limitConnections(most: number): void {
+    this.#limit.most = most === 0 ? Number.POSITIVE_INFINITY : most
   }
 
   /** For connections that begin from now on; those that are open stay as they are. */
@@ -117,29 +124,46 @@ function tlsOptions({ clientAuth }: { readonly clientAuth: 'none' | 'verify' }):
  * One more is closed at once; so is one more of a client that has its part. The log says so when that begins, and again only after there was room for a
  * while.
  */
-function limitConnections(server: AnswerServer, most: number, log: Log): void {
-  const counts = new ClientCounts(Math.ceil(most / PARTS))
-  let open = 0
-  let told = false
-  const tell = (message: string, client: string | undefined) => {
-    if (!told) log.warn(`${message}: more are closed at once (maxConnections)`, { most, client })
-    told = true
+class ConnectionLimit {
+  readonly #server: AnswerServer
+  readonly #log: Log
+  readonly #counts = new ClientCounts(() => Math.ceil(this.most / PARTS))
+  #open = 0
+  #told = false
+
+  constructor(server: AnswerServer, log: Log) {
+    this.#server = server
+    this.#log = log
+    server.on('drop', (dropped) => this.#tell('too many connections', dropped?.remoteAddress))
+    server.on('connection', (socket: Socket) => this.#take(socket))
   }
-  server.maxConnections = most
-  server.on('drop', (dropped) => tell('too many connections', dropped?.remoteAddress))
-  server.on('connection', (socket: Socket) => {
+
+  get most(): number {
+    return this.#server.maxConnections
+  }
+
+  set most(most: number) {
+    this.#server.maxConnections = most
+  }
+
+  #take(socket: Socket): void {
     const client = clientOf(socket.remoteAddress)
-    const isTaken = counts.take(client)
-    open++
+    const isTaken = this.#counts.take(client)
+    this.#open++
     socket.once('close', () => {
-      if (isTaken) counts.leave(client)
-      open--
-      if (open < most * 0.9) told = false
+      if (isTaken) this.#counts.leave(client)
+      this.#open--
+      if (this.#open < this.most * 0.9) this.#told = false
     })
     if (isTaken) return
-    tell('too many connections of one client', socket.remoteAddress)
+    this.#tell('too many connections of one client', socket.remoteAddress)
     socket.destroy()
-  })
+  }
+
+  #tell(message: string, client: string | undefined): void {
+    if (!this.#told) this.#log.warn(`${message}: more are closed at once (maxConnections)`, { most: this.most, client })
+    this.#told = true
+  }
 }
 
 function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {

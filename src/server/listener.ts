@@ -111,6 +111,11 @@ export class Listener {
     })
   }
 
+  /** @param most 0: no limit */
+  limitConnections(most: number): void {
+    this.#http.limitConnections(most)
+  }
+
   /** TLS with other files, for connections that begin from now on. */
   renewTls(material: TlsMaterial): void {
     this.#http.renew(material)

@@ -56,7 +56,7 @@ export type Service = {
   /** The sockets that it was given, for people. */
   readonly sockets: Readonly<Partial<Record<SocketRole, string>>>
   /** The longest that a stop lets answers go on. */
-  readonly drainMs: number
+  drainMs(): number
   /** Resolves when somebody has asked the admin API to stop it. */
   readonly stopRequested: Promise<void>
   /** Goes by another configuration from now on, as far as that is possible without a restart. Resolves when all parts do. */
@@ -136,7 +136,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const budgets = defaultBudgets(settings)
   const cache = new Cache({ store, spools, space, upstreams, settings, scrub, prune, budgets, clock, log, metrics })
   const names = new ConfiguredNames(settings)
-  const drainMs = config.drainTimeoutMs ?? (sockets.pulls === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
+  const drainMs = () => settings.drainTimeoutMs ?? (sockets.pulls === undefined ? DRAIN_MS : DRAIN_KEPT_SOCKET_MS)
   const isSelf = (host: string, hostHeader: string | undefined) =>
     host === hostHeader?.toLowerCase() || (host.endsWith(`:${at.port}`) && ownAddresses(at.port).has(host))
   const api = new PullApi({ cache, names, settings, isSelf, viaName, buffers: new BufferPool(), log })
@@ -148,8 +148,11 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const loads = { loads: deps.loads ?? queue, preload: () => preload.current?.progress }
   const sideParts = { cache, upstreams, names, space, census, certificateExpiryMs, ...loads, stop: end.make }
   const sides = sideApis({ ...deps, config: settings }, sideParts, measures, at)
-  const { maxConnections, maxRequestsPerClient } = config.limits
-  const pull = limitPerClient((req, res, note) => api.handle(req, res, note), maxRequestsPerClient)
+  const { maxConnections } = config.limits
+  const pull = limitPerClient(
+    (req, res, note) => api.handle(req, res, note),
+    () => settings.limits.maxRequestsPerClient,
+  )
   const listener = new Listener({ handle: besidePulls(pull, sides, config.port), tls: tlsSettings, maxConnections, clock, log, metrics })
   const sideListeners = new SideListeners(sides, config.port, { clock, log, metrics })
   measures?.prometheus.start()
@@ -178,10 +181,11 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
       names.reconfigure(settings)
       upstreams.reconfigure(upstreamSettings(settings))
       space.keepFree(settings.minFree)
+      listener.limitConnections(settings.limits.maxConnections)
       await Promise.all([cache.reconfigure(changed), preload.renew()]) // the lists may have changed, too
     },
     async stop() {
-      await Promise.all([listener.stop(drainMs), tls?.stop(), cache.prefetch?.stop(), preload.stop(), queue.stop(), hold.giveUp()])
+      await Promise.all([listener.stop(drainMs()), tls?.stop(), cache.prefetch?.stop(), preload.stop(), queue.stop(), hold.giveUp()])
       await sideListeners.stop(SIDE_DRAIN_MS)
       await loading
       await cache.stop()

@@ -32,7 +32,7 @@ export class FakeIo implements Io {
     this.started.push(deps)
     const port = deps.config.port === 0 ? 34567 : deps.config.port
     const reload = (config: Config) => this.reloadService(config)
-    return { port, sockets: this.sockets, drainMs: 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
+    return { port, sockets: this.sockets, drainMs: () => 30_000, stopRequested: this.#stopRequested, reload, stop: async () => this.stop() }
   }
   /** Replaced by tests whose service cannot be reloaded. */
   reloadService = async (config: Config): Promise<void> => void this.reloads.push(config)

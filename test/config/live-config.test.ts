@@ -15,6 +15,7 @@ const samples: Readonly<Record<string, readonly [yaml: string, key: keyof Config
   logFormat: ['json', 'logFormat'],
   host: ['127.0.0.1', 'host'],
   port: ['9000', 'port'],
+  drainTimeout: ['7s', 'drainTimeoutMs'],
   os: ['linux', 'os'],
   arch: ['riscv64', 'arch'],
   pullTimeout: ['5000', 'pullTimeoutMs'],

@@ -104,7 +104,7 @@ test(
   NEEDS_OUTSIDE,
   async (t) => {
     const { handle, answers } = held()
-    const { connect } = await listen(t, { handle: limitPerClient(handle, 3) })
+    const { connect } = await listen(t, { handle: limitPerClient(handle, () => 3) })
     for (let i = 0; i < 3; i++) (await connect(outside)).send({ target: '/' })
     await eventually('three are being answered', () => answers.length === 3)
     const refused = await (await connect(outside)).ask({ target: '/v2/' })
@@ -123,7 +123,7 @@ test(
 
 test('Requests whose clients have left do not count', NEEDS_OUTSIDE, async (t) => {
   const { handle, answers } = held()
-  const { connect } = await listen(t, { handle: limitPerClient(handle, 2) })
+  const { connect } = await listen(t, { handle: limitPerClient(handle, () => 2) })
   for (let i = 0; i < 20; i++) {
     const connection = await connect(outside)
     connection.send({ target: '/' })

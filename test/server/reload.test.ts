@@ -12,6 +12,8 @@ import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.t
 import { hang, hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
+import { RawConnection } from '../support/raw-http.ts'
 import { entry, eventually } from '../support/server.ts'
 import { CONFIG, get, serve } from '../support/service.ts'
 
@@ -303,6 +305,45 @@ test('platforms and referrers: what is loaded from then on has them', async (t) 
   await load()
   await eventually('it is loaded again', () => loaded(2))
   assert.equal(asked(), 1)
+})
+
+test('maxConnections: one more is closed from then on, those that are open stay, and without a limit more are served again', async (t) => {
+  const { reload, service, status } = await ground(t)
+  const open = await RawConnection.open(service.port)
+  t.after(() => open.close())
+  assert.equal((await open.ask({ target: '/v2/' })).status, 200)
+  await reload({ limits: { maxConnections: 1, maxRequestsPerClient: 0 } })
+  await assert.rejects(status(MANIFEST))
+  assert.equal((await open.ask({ target: '/v2/' })).status, 200)
+  await reload({})
+  assert.equal(await status(MANIFEST), 200)
+})
+
+test('maxRequestsPerClient: one more is refused from then on', NEEDS_OUTSIDE, async (t) => {
+  const gate = new Gate()
+  const { hub, reload, service } = await ground(t, { host: '0.0.0.0' })
+  hub.fault({ match: { kind: 'manifest' }, do: [hang(gate)] })
+  const waiting = await RawConnection.open(service.port, outside)
+  const asking = await RawConnection.open(service.port, outside)
+  t.after(() => {
+    waiting.close()
+    asking.close()
+  })
+  waiting.send({ target: `/v2/${MANIFEST}` })
+  await hub.arrived({ kind: 'manifest' })
+  assert.equal((await asking.ask({ target: '/v2/' })).status, 200)
+  await reload({ host: '0.0.0.0', limits: { maxConnections: 0, maxRequestsPerClient: 1 } })
+  assert.equal((await asking.ask({ target: '/v2/' })).status, 503, 'what was asked before counts')
+  gate.open()
+  assert.equal((await waiting.response()).status, 200)
+  await eventually('it is served again', async () => (await asking.ask({ target: '/v2/' })).status === 200)
+})
+
+test('drainTimeout: a stop lets answers go on for as long as it says then', async (t) => {
+  const { reload, service } = await ground(t)
+  assert.equal(service.drainMs(), 30_000)
+  await reload({ drainTimeoutMs: 7_000 })
+  assert.equal(service.drainMs(), 7_000)
 })
 
 test('What cannot change goes on as it was: the port and the store', async (t) => {
