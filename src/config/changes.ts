@@ -11,17 +11,22 @@ export type Changes = {
   readonly settings: readonly EffectiveSetting[]
 }
 
+/** Its files count at once, unless TLS is switched on or off, or `clientAuth` is another: then all of it waits. */
+const TLS = 'serverTlsConfig.'
+
 /** @param running what counts now. @param read what was read just now */
 export function changesBetween(running: readonly EffectiveSetting[], read: readonly EffectiveSetting[]): Changes {
   const [before, after] = [byKey(running), byKey(read)]
   const changed = [...new Set([...before.keys(), ...after.keys()])].filter(
     (key) => !isDeepStrictEqual(before.get(key)?.value, after.get(key)?.value),
   )
-  const isLive = (key: string) => (after.get(key) ?? before.get(key))?.isLive === true
+  const hasTls = (settings: ReadonlyMap<string, EffectiveSetting>) => settings.get(`${TLS}cert`)?.value !== undefined
+  const isTlsSwitched = hasTls(before) !== hasTls(after) || changed.includes(`${TLS}clientAuth`)
+  const isLive = (key: string) => (after.get(key) ?? before.get(key))?.isLive === true && !(isTlsSwitched && key.startsWith(TLS))
   return {
     live: changed.filter(isLive).map((key) => describeChange(key, before.get(key), after.get(key))),
     waiting: changed.filter((key) => !isLive(key)),
-    settings: [...running.filter((setting) => !setting.isLive), ...read.filter((setting) => setting.isLive)],
+    settings: [...running.filter(({ key }) => !isLive(key)), ...read.filter(({ key }) => isLive(key))],
   }
 }
 

@@ -1,6 +1,6 @@
 /** The configuration that counts now: one value that is read anew each time, and takes the place of another without a restart as far as that is possible. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Config } from './config.ts'
+import type { Config, ServerTlsConfig } from './config.ts'
 
 /** Which keys have another value than before. */
 export type ChangedKeys = ReadonlySet<keyof Config>
@@ -52,10 +52,20 @@ export class LiveConfig {
   replace(next: Config): ChangedKeys {
     const before = this.#current
     const live = Object.fromEntries(LIVE.map((key) => [key, next[key]])) as Pick<Config, (typeof LIVE)[number]>
-    this.#current = Object.freeze({ ...before, ...live, admin: { ...next.admin, port: before.admin.port } })
+    this.#current = Object.freeze({
+      ...before,
+      ...live,
+      admin: { ...next.admin, port: before.admin.port },
+      serverTls: serverTlsOf(before.serverTls, next.serverTls),
+    })
     const keys = Object.keys(before) as (keyof Config)[]
     return new Set(keys.filter((key) => !isDeepStrictEqual(before[key], this.#current[key])))
   }
+}
+
+/** Files of TLS to clients can be others; TLS itself, and whether clients need certificates, wait for the next start, and with them all the rest of it. */
+export function serverTlsOf(before: ServerTlsConfig | undefined, next: ServerTlsConfig | undefined): ServerTlsConfig | undefined {
+  return next !== undefined && next.clientAuth === before?.clientAuth ? next : before
 }
 
 function viewOf(config: Config, current: () => Config): Config {

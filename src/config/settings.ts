@@ -117,9 +117,9 @@ export const adminTable = {
 
 /** Also exported for its defaults. */
 export const serverTlsTable = {
-  cert: { type: path, help: 'PEM file with the certificate that clients see.' },
-  key: { type: path, help: 'PEM file with its key.' },
-  ca: { type: path, help: 'PEM file with the authorities of client certificates.' },
+  cert: { type: path, live: true, help: 'PEM file with the certificate that clients see.' },
+  key: { type: path, live: true, help: 'PEM file with its key.' },
+  ca: { type: path, live: true, help: 'PEM file with the authorities of client certificates.' },
   clientAuth: { type: choice('none', 'verify'), default: 'none', help: 'Whether clients must bring a certificate.' },
 } as const satisfies Table
 

@@ -71,6 +71,7 @@ export class ServerTls {
       }
       const before = this.#made?.material
       const material = await this.read()
+      if (this.#stopping.signal.aborted) return // others have taken its place
       if (material === before) continue
       renew(material)
       log.info('the changed certificates are in use for new connections', { cert: settings.cert })

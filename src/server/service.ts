@@ -10,10 +10,11 @@ import { FILL_FAILURES } from '../cache/fill-failure.ts'
 import { ImageLoadQueue, type ImageLoads } from '../cache/image-loads.ts'
 import { Preload } from '../cache/preload.ts'
 import type { Prunes } from '../cache/prune-report.ts'
-import type { Config } from '../config/config.ts'
+import type { Config, ServerTlsConfig } from '../config/config.ts'
 import { parseCredsFile } from '../config/creds-file.ts'
+import { ConfigError } from '../config/error.ts'
 import { parsePatterns } from '../config/expression.ts'
-import { LiveConfig } from '../config/live-config.ts'
+import { LiveConfig, serverTlsOf } from '../config/live-config.ts'
 import { size } from '../config/sizes.ts'
 import { duration } from '../config/value-types.ts'
 import { BoundedNames } from '../observe/bounded-names.ts'
@@ -42,10 +43,10 @@ import { answerHealth, type HealthState, isForHealth } from './health.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
 import { listedImages, refuseStandardInput } from './image-files.ts'
 import { Listener } from './listener.ts'
+import { LiveServerTls } from './live-server-tls.ts'
 import { answerMetrics, isForMetrics } from './metrics-api.ts'
 import { type ObservedParts, observe } from './observed.ts'
 import { PullApi } from './pull-api.ts'
-import { ServerTls } from './server-tls.ts'
 import { besidePulls, type SideApi, SideListeners } from './side-apis.ts'
 import { type GivenSockets, type SocketRole, socketText } from './sockets.ts'
 import { configuredNames } from './which-registry.ts'
@@ -59,7 +60,7 @@ export type Service = {
   drainMs(): number
   /** Resolves when somebody has asked the admin API to stop it. */
   readonly stopRequested: Promise<void>
-  /** Goes by another configuration from now on, as far as that is possible without a restart. Resolves when all parts do. */
+  /** Goes by another configuration from now on, as far as that is possible without a restart. Resolves when all parts do. @throws ConfigError: nothing has changed */
   reload(config: Config): Promise<void>
   /** Lets answers end for a while, publishes what is verified, lets go of the store. */
   stop(): Promise<void>
@@ -111,7 +112,7 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
   const settings = live.view
   const { imagePath, minFree } = config
   const at: Place = { host: config.host, port: config.port, sockets: {}, admin: undefined }
-  const tls = config.serverTls && new ServerTls({ settings: config.serverTls, env: process.env, clock, log })
+  const tls = config.serverTls && new LiveServerTls({ settings: config.serverTls, env: process.env, clock, log })
   const tlsSettings = tls && { material: await tls.read(), clientAuth: tls.clientAuth }
   const self: LockHolder = {
     program: 'ociregistry',
@@ -177,7 +178,9 @@ async function startOnStore(deps: ServiceDeps): Promise<Service> {
     drainMs,
     stopRequested: end.made,
     async reload(next) {
+      const takeTls = await otherTls(tls, serverTlsOf(settings.serverTls, next.serverTls))
       const changed = live.replace(next)
+      takeTls?.()
       names.reconfigure(settings)
       upstreams.reconfigure(upstreamSettings(settings))
       space.keepFree(settings.minFree)
@@ -236,6 +239,14 @@ function adminPlace(
   if (own !== undefined) return own.address && { host: own.address.address, port: own.address.port, scheme: 'http' }
   if (admin.port !== 0 && admin.port !== pullPort) return { host, port: admin.port, scheme: 'http' }
   return port === 0 ? undefined : { host, port, scheme }
+}
+
+/** @throws ConfigError where its files cannot be used */
+function otherTls(tls: LiveServerTls | undefined, settings: ServerTlsConfig | undefined): Promise<() => void> | undefined {
+  if (settings === undefined) return undefined
+  return tls?.prepare(settings).catch((cause: Error) => {
+    throw new ConfigError(`serverTlsConfig: ${cause.message}`, { cause })
+  })
 }
 
 type SideParts = Pick<AdminParts, 'names' | 'loads' | 'preload' | 'stop'> & {

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { changesBetween } from '../../src/config/changes.ts'
+import { LiveConfig } from '../../src/config/live-config.ts'
+import { pemPair } from '../support/certificates.ts'
+import { temporaryDirectory } from '../support/files.ts'
 import { loadText } from './load-text.ts'
 
 type Row = [key: string, text: string | undefined, from: string]
@@ -105,5 +110,42 @@ for (const [sentence, before, after, live, waiting] of changes) {
     assert.deepEqual([withoutFile(found.live), withoutFile(found.waiting)], [live, waiting])
     const again = changesBetween(found.settings, read.settings)
     assert.deepEqual([withoutFile(again.live), withoutFile(again.waiting)], [[], waiting], 'what waits is said each time, the rest once')
+  })
+}
+
+/** `one` and `two` are files that hold a certificate and its key. */
+const ON = 'cert: one, key: one'
+const tlsChanges: [sentence: string, before: string | undefined, after: string | undefined, live: string[], waiting: string[]][] = [
+  ['other files count at once', ON, 'cert: two, key: two', ['cert: one -> two', 'key: one -> two'], []],
+  ['other authorities count at once', `${ON}, ca: one, clientAuth: verify`, `${ON}, ca: two, clientAuth: verify`, ['ca: one -> two'], []],
+  ['TLS that is switched on waits for a restart', undefined, ON, [], ['cert', 'key']],
+  ['TLS that is switched off waits for a restart', ON, undefined, [], ['cert', 'key']],
+  [
+    'with another clientAuth all of it waits for a restart',
+    ON,
+    'cert: two, key: two, ca: two, clientAuth: verify',
+    [],
+    ['cert', 'key', 'ca', 'clientAuth'],
+  ],
+]
+for (const [sentence, before, after, live, waiting] of tlsChanges) {
+  test(`Of serverTlsConfig: ${sentence}`, async (t) => {
+    const directory = await temporaryDirectory(t)
+    const pem = await pemPair(t)
+    for (const name of ['one', 'two']) await writeFile(join(directory, name), pem)
+    const yamlOf = (map: string | undefined) =>
+      map === undefined ? '' : `serverTlsConfig: {${map.replaceAll(/\b(?:one|two)\b/g, (name) => join(directory, name))}}`
+    const [running, read] = [await loadText(t, yamlOf(before)), await loadText(t, yamlOf(after))]
+    const brief = (texts: readonly string[]) =>
+      texts
+        .filter((text) => text.startsWith('serverTlsConfig.'))
+        .map((text) => text.replace('serverTlsConfig.', '').replaceAll(`${directory}/`, ''))
+    const found = changesBetween(running.settings, read.settings)
+    assert.deepEqual([brief(found.live), brief(found.waiting)], [live, waiting])
+    const again = changesBetween(found.settings, read.settings)
+    assert.deepEqual([brief(again.live), brief(again.waiting)], [[], waiting], 'what waits is said each time, the rest once')
+    const config = new LiveConfig(running.config)
+    config.replace(read.config)
+    assert.deepEqual(config.view.serverTls, (waiting.length === 0 ? read : running).config.serverTls, 'and it is so')
   })
 }
