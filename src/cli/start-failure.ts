@@ -39,9 +39,10 @@ export function describeStartFailure(error: unknown, config: Config, uid: number
 }
 
 /** Undefined for the port of pulls. */
-function sidePortOf(failed: number | undefined, { port, health, admin }: Config) {
+function sidePortOf(failed: number | undefined, { port, health, metrics, admin }: Config) {
   const sides = [
     { port: health, setting: '--health' },
+    { port: metrics, setting: '--metrics' },
     { port: admin.port, setting: 'admin.port' },
   ]
   return sides.find((side) => side.port !== 0 && side.port !== port && side.port === failed)

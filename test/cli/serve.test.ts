@@ -93,13 +93,15 @@ test('The banner names the address of an admin API on a port of its own', async 
   assert.match(io.err, /^Admin API: http:\/\/0\.0\.0\.0:8082\/cmd\/$/m)
 })
 
-test('A port of /health that is in use stops the start with one line that names its flag', async () => {
-  const io = new FakeIo()
-  io.startService = () => Promise.reject(Object.assign(new Error('x'), { code: 'EADDRINUSE', syscall: 'listen', port: 8081 }))
-  assert.equal(await run(['serve', '--health', '8081'], io), 1)
-  const line = 'cannot listen on 0.0.0.0:8081: the port is in use by another program; choose another with --health'
-  assert.equal(io.err, `error: ${line}\n`)
-})
+for (const flag of ['--health', '--metrics']) {
+  test(`A port of ${flag} that is in use stops the start with one line that names its flag`, async () => {
+    const io = new FakeIo()
+    io.startService = () => Promise.reject(Object.assign(new Error('x'), { code: 'EADDRINUSE', syscall: 'listen', port: 8081 }))
+    assert.equal(await run(['serve', flag, '8081'], io), 1)
+    const line = `cannot listen on 0.0.0.0:8081: the port is in use by another program; choose another with ${flag}`
+    assert.equal(io.err, `error: ${line}\n`)
+  })
+}
 
 test('A port of the admin API that is in use stops the start with one line that names its key', async (t) => {
   const config = join(await temporaryDirectory(t), 'c.yaml')
