@@ -132,10 +132,8 @@ cacheTest(
     await settle()
     await ground.clock.advance(120 * MINUTE_MS)
     await settle()
-    assert.deepEqual(
-      said(ground, 'an image of the preload list is missing').map(({ fields }) => fields.image),
-      ['quay.io/some/a:latest', 'quay.io/some/b:latest'],
-    )
+    const missing = said(ground, 'an image of the preload list is missing').map(({ fields }) => fields.image)
+    assert.deepEqual(missing.sort(), ['quay.io/some/a:latest', 'quay.io/some/b:latest']) // both are looked at at once
     assert.equal(ground.upstreams.calls, 0)
     await preload.stop()
   },
