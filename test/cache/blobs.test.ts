@@ -9,6 +9,7 @@ import { OciError } from '../../src/oci/error.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import type { Store, StoredBlob } from '../../src/store/store.ts'
 import { Gate, NEVER, Tap } from '../support/scripted-upstream.ts'
+import { until } from '../support/until.ts'
 import {
   ANY,
   bytes,
@@ -26,7 +27,6 @@ import {
   settle,
   source,
   systemError,
-  until,
 } from './support.ts'
 
 const BIG = bytes('big', 2 * MIB + 12_345)

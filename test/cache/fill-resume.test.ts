@@ -8,7 +8,8 @@ import { OciError } from '../../src/oci/error.ts'
 import type { UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { UpstreamError } from '../../src/upstream/error.ts'
 import { Gate, NEVER, Tap } from '../support/scripted-upstream.ts'
-import { ask, bytes, cacheTest, type Ground, isKind, isSettled, KIB, MIB, over, Reader, readAll, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ask, bytes, cacheTest, type Ground, isKind, isSettled, KIB, MIB, over, Reader, readAll, settle, source } from './support.ts'
 
 const BIG = bytes('resumed', 3 * MIB + 777)
 const CUT = MIB + 4321

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { HELD_BACK_BYTES } from '../../src/cache/progress.ts'
 import { digestFileName } from '../../src/oci/digest.ts'
 import { Tap } from '../support/scripted-upstream.ts'
+import { until } from '../support/until.ts'
 import {
   ask,
   bytes,
@@ -18,7 +19,6 @@ import {
   settle,
   source,
   systemError,
-  until,
 } from './support.ts'
 
 const BIG = bytes('unstored', 9 * MIB + 99)

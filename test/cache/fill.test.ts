@@ -6,7 +6,8 @@ import { digestFileName, digestOf } from '../../src/oci/digest.ts'
 import { OciError } from '../../src/oci/error.ts'
 import type { ReadableBlob } from '../../src/store/store.ts'
 import { Gate, NEVER, Tap } from '../support/scripted-upstream.ts'
-import { ask, bytes, cacheTest, type Ground, isKind, isSettled, KIB, MIB, over, Reader, readAll, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ask, bytes, cacheTest, type Ground, isKind, isSettled, KIB, MIB, over, Reader, readAll, settle, source } from './support.ts'
 
 const BIG = bytes('big', 2 * MIB + 12_345)
 const SMALL = bytes('small', 64 * KIB)

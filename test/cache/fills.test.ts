@@ -4,6 +4,7 @@ import { unlinkSync } from 'node:fs'
 import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
 import type { ReadableBlob } from '../../src/store/store.ts'
 import { Gate, NEVER, Tap } from '../support/scripted-upstream.ts'
+import { until } from '../support/until.ts'
 import {
   ask,
   bytes,
@@ -21,7 +22,6 @@ import {
   settle,
   source,
   systemError,
-  until,
 } from './support.ts'
 
 const BIG = bytes('big', 2 * MIB + 12_345)

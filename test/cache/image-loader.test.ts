@@ -13,7 +13,8 @@ import { UpstreamError } from '../../src/upstream/error.ts'
 import type { AddedImage } from '../support/fake-registry-content.ts'
 import { Tap } from '../support/scripted-upstream.ts'
 import { flipBitOfManifest, recordFile } from '../support/stored-image.ts'
-import { ANY, bytes, CACHED, cacheTest, type Ground, later, MIB, readAll, ref, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, bytes, CACHED, cacheTest, type Ground, later, MIB, readAll, ref, settle, source } from './support.ts'
 
 const AMD: Platform = { os: 'linux', architecture: 'amd64' }
 const ARM: Platform = { os: 'linux', architecture: 'arm64' }

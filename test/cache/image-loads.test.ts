@@ -4,7 +4,8 @@ import { type ImageLoadOptions, ImageLoadQueue, LoadsFull, MOST_QUEUED } from '.
 import { formatImageName, type ImageName, parseImageName } from '../../src/oci/image-name.ts'
 import type { Platform } from '../../src/oci/manifest.ts'
 import { Gate } from '../support/scripted-upstream.ts'
-import { cacheTest, type Ground, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { cacheTest, type Ground } from './support.ts'
 
 const [AMD, ARM]: [Platform, Platform] = [
   { os: 'linux', architecture: 'amd64' },

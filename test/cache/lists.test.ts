@@ -4,7 +4,8 @@ import { HIT, MISS } from '../../src/cache/answer.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { OciError } from '../../src/oci/error.ts'
 import { NEVER } from '../support/scripted-upstream.ts'
-import { ANY, CACHED, cacheTest, type Ground, isKind, isSettled, later, ref, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, CACHED, cacheTest, type Ground, isKind, isSettled, later, ref, source } from './support.ts'
 
 const { registry, repository } = source()
 

@@ -9,21 +9,8 @@ import { OciError } from '../../src/oci/error.ts'
 import type { RefRecord, Store } from '../../src/store/store.ts'
 import type { UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { Gate, NEVER, type Plan, type ScriptedUpstream } from '../support/scripted-upstream.ts'
-import {
-  ANY,
-  CACHED,
-  cacheTest,
-  type Ground,
-  isKind,
-  isSettled,
-  later,
-  overriding,
-  ref,
-  settle,
-  source,
-  systemError,
-  until,
-} from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, CACHED, cacheTest, type Ground, isKind, isSettled, later, overriding, ref, settle, source, systemError } from './support.ts'
 
 const TAG = ref('quay.io/some/app:1')
 const LATEST = ref('quay.io/some/app:latest')

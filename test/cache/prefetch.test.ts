@@ -10,7 +10,8 @@ import { parseManifest } from '../../src/oci/manifest.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Gate, NEVER } from '../support/scripted-upstream.ts'
-import { ANY, bytes, cacheTest, type Ground, isKind, KIB, later, overriding, Reader, ref, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, bytes, cacheTest, type Ground, isKind, KIB, later, overriding, Reader, ref, settle, source } from './support.ts'
 
 const ON = { settings: { prefetch: true } }
 const LAYERS = [bytes('one', 300_000), bytes('two', 5000), Buffer.alloc(0)]

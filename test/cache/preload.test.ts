@@ -4,7 +4,8 @@ import type { Listed } from '../../src/cache/load-run.ts'
 import { Preload } from '../../src/cache/preload.ts'
 import { parseImageName } from '../../src/oci/image-name.ts'
 import { Gate, NEVER } from '../support/scripted-upstream.ts'
-import { cacheTest, type Ground, settle, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { cacheTest, type Ground, settle } from './support.ts'
 
 const image = (name: string): Listed => ({ image: parseImageName(`quay.io/some/${name}`) })
 const MINUTE_MS = 60_000

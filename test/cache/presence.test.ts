@@ -6,21 +6,8 @@ import { OciError } from '../../src/oci/error.ts'
 import type { ManifestRecord, Store } from '../../src/store/store.ts'
 import { Gate } from '../support/scripted-upstream.ts'
 import { blobFile, recordFile, referenceFile, storeImage, storeIndex } from '../support/stored-image.ts'
-import {
-  ANY,
-  CACHED,
-  cacheTest,
-  type Ground,
-  later,
-  overriding,
-  readAll,
-  ref,
-  settle,
-  source,
-  systemError,
-  turns,
-  until,
-} from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, CACHED, cacheTest, type Ground, later, overriding, readAll, ref, settle, source, systemError, turns } from './support.ts'
 
 const TAG = 'quay.io/some/app:v1'
 const LOOK_MS = 10_000

@@ -11,7 +11,8 @@ import { OciError } from '../../src/oci/error.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
 import type { UpstreamErrorKind } from '../../src/upstream/error.ts'
 import { Gate, NEVER } from '../support/scripted-upstream.ts'
-import { ANY, bytes, CACHED, cacheTest, type Ground, isKind, later, readAll, ref, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, bytes, CACHED, cacheTest, type Ground, isKind, later, readAll, ref, settle, source } from './support.ts'
 
 /** What the settings say of a registry and its aliases. */
 function entry(name: string, aliases: readonly string[] = []): RegistryConfig {

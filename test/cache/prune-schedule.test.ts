@@ -11,8 +11,9 @@ import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
 import { NOTHING_PRUNED } from '../support/prune-report.ts'
+import { until } from '../support/until.ts'
 import { d } from './sketch.ts'
-import { settle, until } from './support.ts'
+import { settle } from './support.ts'
 
 const HOUR = 3600_000
 const DAY = 24 * HOUR

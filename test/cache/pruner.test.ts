@@ -10,7 +10,8 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { formatReference } from '../../src/oci/reference.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { Gate } from '../support/scripted-upstream.ts'
-import { ANY, CACHED, cacheTest, type Ground, later, overriding, readAll, ref, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, CACHED, cacheTest, type Ground, later, overriding, readAll, ref, settle, source } from './support.ts'
 
 const DAY = 24 * 3600_000
 

@@ -5,7 +5,8 @@ import type { TagRule } from '../../src/config/config.ts'
 import { parseExpression } from '../../src/config/expression.ts'
 import { parseReferenceGlob, type ReferenceGlob } from '../../src/oci/reference-glob.ts'
 import { NEVER } from '../support/scripted-upstream.ts'
-import { ANY, CACHED, cacheTest, type Ground, isKind, isSettled, later, ref, settle, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, CACHED, cacheTest, type Ground, isKind, isSettled, later, ref, settle } from './support.ts'
 
 const TAG = ref('quay.io/some/app:1')
 const HOUR_MS = 3600_000

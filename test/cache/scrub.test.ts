@@ -16,7 +16,8 @@ import {
   type StoredImage,
   storeImage,
 } from '../support/stored-image.ts'
-import { ANY, bytes, CACHED, cacheTest, type Ground, KIB, MIB, readAll, ref, settle, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, bytes, CACHED, cacheTest, type Ground, KIB, MIB, readAll, ref, settle, source } from './support.ts'
 
 const V1 = 'quay.io/some/app:v1'
 const LAYER = bytes('layer', MIB)

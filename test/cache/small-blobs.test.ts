@@ -7,7 +7,8 @@ import { SmallBlobs } from '../../src/cache/small-blobs.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { MemoryStore } from '../support/memory-store.ts'
-import { ANY, bytes, CACHED, cacheTest, KIB, Reader, ref, source, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { ANY, bytes, CACHED, cacheTest, KIB, Reader, ref, source } from './support.ts'
 
 const SMALL = bytes('small', 32 * KIB)
 

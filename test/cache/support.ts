@@ -29,6 +29,7 @@ import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
 import { type ScriptedUpstream, ScriptedUpstreams } from '../support/scripted-upstream.ts'
 import { TestSpace } from '../support/space.ts'
+import { until } from '../support/until.ts'
 
 export const KIB = 1024
 export const MIB = 1024 * 1024
@@ -206,15 +207,6 @@ export function bytes(seed: string, sizeBytes: number): Buffer {
 /** Lets other work have its turn, so many times. */
 export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** Waits for something that files or promises bring about; time does not. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const began = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - began > 20_000) assert.fail(`it did not come about that ${what}`)
-    await turns(1)
-  }
 }
 
 /** Lets everything come about that needs no time to pass: some dozens of steps, each with its turn at the disk. */

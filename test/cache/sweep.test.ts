@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestFileName, digestOf } from '../../src/oci/digest.ts'
-import { cacheTest, type Ground, settle, until } from './support.ts'
+import { until } from '../support/until.ts'
+import { cacheTest, type Ground, settle } from './support.ts'
 
 const DAY_MS = 24 * 3600_000
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
+import { until } from '../support/until.ts'
 import { FakeIo } from './fake-io.ts'
 
 const OLD = 'found a flag of an older version'
@@ -100,7 +101,7 @@ test("The answer's command line is one that works", async () => {
     words.map((word) => word.replaceAll("'", '')),
     again,
   )
-  while (!again.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => again.err.includes('Process id'))
   await again.signal()
   assert.equal(await done, 0)
   const { imagePath, logLevel, port } = again.started[0]?.config ?? {}

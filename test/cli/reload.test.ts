@@ -6,11 +6,8 @@ import { type TestContext, test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { until } from '../support/until.ts'
 import { FakeIo } from './fake-io.ts'
-
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve))
-}
 
 /** A running server with that configuration; `reload` gives it another one, and tells what it says. */
 async function running(t: TestContext, yaml: string, args: readonly string[] = [], io = new FakeIo()) {

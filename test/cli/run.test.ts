@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { commands } from '../../src/cli/commands.ts'
 import { run } from '../../src/cli/run.ts'
+import { until } from '../support/until.ts'
 import { FakeIo } from './fake-io.ts'
 
 async function runWith(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
@@ -118,6 +119,6 @@ for (const { name, examples } of commands.filter((command) => !ON_A_STORE.includ
 }
 
 async function untilStarted(io: FakeIo): Promise<void> {
-  while (!io.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => io.err.includes('Process id'))
   await io.signal()
 }

@@ -5,14 +5,14 @@ import { test } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { pemPair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/files.ts'
-import { eventually } from '../support/server.ts'
 import { fakeNotify } from '../support/systemd-notify.ts'
+import { until } from '../support/until.ts'
 import { FakeIo } from './fake-io.ts'
 
 /** Runs `serve` until it waits for a signal. */
 async function running(io: FakeIo, args: readonly string[] = []): Promise<{ readonly code: Promise<number> }> {
   const code = run(['serve', ...args], io)
-  while (!io.err.includes('Process id')) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => io.err.includes('Process id'))
   return { code }
 }
 
@@ -274,7 +274,7 @@ test('A signal during the start ends it, exit 0', async () => {
     return new Promise(() => {})
   }
   const code = run(['serve'], io)
-  while (!waiting) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => waiting)
   await io.signal()
   assert.deepEqual([await code, io.err], [0, ''])
 })
@@ -392,10 +392,10 @@ test('The service manager is told when the server is ready and when it stops', a
   const io = new FakeIo()
   const told = await fakeNotify(t, io.env)
   const { code } = await running(io)
-  await eventually('it is told that the server is ready', async () => (await told()).length === 1)
+  await until(async () => (await told()).length === 1, 'it is told that the server is ready')
   await io.signal()
   assert.equal(await code, 0)
-  await eventually('it is told that the server stops', async () => (await told()).length === 2)
+  await until(async () => (await told()).length === 2, 'it is told that the server stops')
   assert.deepEqual(await told(), [
     '/run/notify READY=1 STATUS=serving on port 8080',
     '/run/notify STOPPING=1 STATUS=letting answers end EXTEND_TIMEOUT_USEC=45000000',
@@ -420,7 +420,7 @@ for (const [what, text, status] of afterReload) {
     const { code } = await running(io, ['--config-file', file])
     await writeFile(file, text)
     io.hangUp()
-    await eventually('it is told that the reload is over', async () => (await told()).length === 3)
+    await until(async () => (await told()).length === 3, 'it is told that the reload is over')
     await io.signal()
     assert.equal(await code, 0)
     const [, began = '', over = ''] = await told()
@@ -433,7 +433,7 @@ test('A service manager that cannot be told is an error in the log, and the serv
   const io = new FakeIo()
   await fakeNotify(t, io.env, 'exit 1')
   const { code } = await running(io)
-  await eventually('the log says so', () => io.err.includes('ERROR cannot tell the service manager READY=1: Command failed'))
+  await until(() => io.err.includes('ERROR cannot tell the service manager READY=1: Command failed'), 'the log says so')
   await io.signal()
   assert.equal(await code, 0)
 })

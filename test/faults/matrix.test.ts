@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Certificate, makeAuthority } from '../support/certificates.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { allCells, nameOf, somePairs } from './cells.ts'
 import { play } from './play.ts'
 
@@ -31,7 +31,7 @@ describe('while an upstream is in trouble', { concurrency: 4 }, () => {
 
   after(async () => {
     await rm(directory, { recursive: true })
-    await eventually('no file or socket is left open', () => openDescriptors() <= descriptors)
+    await until(() => openDescriptors() <= descriptors, 'no file or socket is left open')
     assert(cells.length > 0)
   })
 

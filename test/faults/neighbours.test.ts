@@ -4,7 +4,8 @@ import { type TestContext, test } from 'node:test'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { type Action, type FaultRule, hang, hangAt, throttle } from '../support/fake-registry-faults.ts'
 import { FakeNames } from '../support/fake-registry-names.ts'
-import { entry, eventually, startServer, type TestServer } from '../support/server.ts'
+import { entry, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { randomBytes } from './bytes.ts'
 import { PacedClock } from './paced-clock.ts'
 
@@ -81,7 +82,7 @@ test('a blob that a hanging registry was asked for first comes from another one,
   const server = await startServer(t, { registries: [entry(sick, 'sick.example'), entry(well, 'well.example')], clock })
   const fault = sick.fault({ match: {}, do: [hangAt(100_000)] })
   const first = server.get(`/v2/a/blobs/${digest}?ns=sick.example`)
-  await eventually('the registry hangs', () => sick.bytesSent(digest) === 100_000)
+  await until(() => sick.bytesSent(digest) === 100_000, 'the registry hangs')
   const second = await server.connect()
   second.send({ target: `/v2/a/blobs/${digest}?ns=well.example` })
   assert.equal((await second.head()).status, 200, 'it has joined')

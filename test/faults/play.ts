@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { digestFileName } from '../../src/oci/digest.ts'
 import type { Certificate } from '../support/certificates.ts'
 import type { RawResponse } from '../support/raw-http.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { type Cell, type Expected, expectedOf, isBlob } from './cells.ts'
 import type { Held } from './faults.ts'
 import { LAYER, RANGE_START, Stage, type Thing } from './stage.ts'
@@ -39,7 +39,7 @@ async function playOn(stage: Stage, cell: Cell): Promise<void> {
   const asked = connections.map((connection) => connection.ask(thing))
   const answers = Promise.allSettled(asked) // a failure is looked at when its turn comes
   const expected = expectedOf(cell)
-  if (expected !== 'hit') await eventually('the fault is met', () => held.hits > 0)
+  if (expected !== 'hit') await until(() => held.hits > 0, 'the fault is met')
   stage.clock.run(paceOf(cell)) // not before: a busy machine is no fault of the registry
   await assertBystanderIsServed(stage)
   if (expected !== 'awaited') assertAnswers(await Promise.all(asked), cell, stage)
@@ -169,10 +169,10 @@ function assertShort(response: RawResponse, cell: Cell, said: string): void {
 async function assertNothingWrongIsKept(stage: Stage): Promise<void> {
   assert.deepEqual(await storeFaults(stage), [])
   const spool = join(stage.imagePath, 'pulls', digestFileName(stage.layer))
-  await eventually('the spool holds the beginning of a blob, or nothing', async () => {
+  await until(async () => {
     const bytes = await readFile(spool).catch(() => Buffer.alloc(0))
     return bytes.equals(LAYER.subarray(0, bytes.length))
-  })
+  }, 'the spool holds the beginning of a blob, or nothing')
 }
 
 /** As soon as it works again, it works: a circuit that is open or a pause that was asked for may take its time. */
@@ -183,7 +183,7 @@ async function assertRecovered(stage: Stage, thing: Thing): Promise<void> {
     last = `${response.status} ${response.header('cache-status')}`
     return response.status < 300 && response.complete && response.body.equals(thing.bytes)
   }
-  await eventually('a new request succeeds', recovered).catch((error: Error) => assert.fail(`${error.message}; last: ${last}`))
+  await until(recovered, 'a new request succeeds').catch((error: Error) => assert.fail(`${error.message}; last: ${last}`))
 }
 
 /** Rule 3: no byte is downloaded twice, unless it was wrong. */
@@ -196,7 +196,7 @@ function assertFewBytes(cell: Cell, stage: Stage): void {
 
 /** Rule 5: everything is stored, nothing is left over, nothing is held on to. */
 async function assertCleanEnd(stage: Stage): Promise<void> {
-  await eventually('the spool is empty', async () => (await stage.spooled()).length === 0)
+  await until(async () => (await stage.spooled()).length === 0, 'the spool is empty')
   await stage.server.stop()
   assert.deepEqual(await storeFaults(stage), [])
   assert.deepEqual(await leftoversOfStore(stage.imagePath), [])
@@ -206,7 +206,7 @@ async function assertCleanEnd(stage: Stage): Promise<void> {
     stage.servers.flatMap(({ log }) => log.lines.filter(({ message }) => message.startsWith('unexpected'))),
     [],
   )
-  await eventually('no connection upstream is left', () => stage.registry.connections + stage.cdn.connections === 0)
+  await until(() => stage.registry.connections + stage.cdn.connections === 0, 'no connection upstream is left')
 }
 
 function storeFaults(stage: Stage): Promise<string[]> {

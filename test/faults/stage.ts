@@ -11,7 +11,8 @@ import { hangAt } from '../support/fake-registry-faults.ts'
 import { FakeNames } from '../support/fake-registry-names.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import type { RawResponse } from '../support/raw-http.ts'
-import { entry, eventually, startServer, type TestServer } from '../support/server.ts'
+import { entry, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { randomBytes } from './bytes.ts'
 import { PacedClock } from './paced-clock.ts'
 
@@ -154,10 +155,12 @@ export class Stage {
     const fault = this.registry.fault({ match: { digest: this.layer }, do: [hangAt(HALF_BYTES)] })
     const asked = this.ask(this.blob).catch(() => {})
     const spool = join(this.imagePath, 'pulls', digestFileName(this.layer))
-    await eventually('half of the blob lies in the spool', () =>
-      stat(spool)
-        .then(({ size }) => size === HALF_BYTES)
-        .catch(() => false),
+    await until(
+      () =>
+        stat(spool)
+          .then(({ size }) => size === HALF_BYTES)
+          .catch(() => false),
+      'half of the blob lies in the spool',
     )
     await this.startServer()
     await asked
@@ -168,7 +171,7 @@ export class Stage {
   async leaveHalfAManifest({ target }: Thing): Promise<void> {
     const fault = this.registry.fault({ match: { kind: 'manifest' }, do: [hangAt(50)] })
     const asked = this.ask({ target, headers: {}, bytes: Buffer.alloc(0) }).catch(() => {})
-    await eventually('the manifest is on its way', () => fault.hits > 0)
+    await until(() => fault.hits > 0, 'the manifest is on its way')
     await this.startServer()
     await asked
     fault.remove()

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { startFakeRegistry } from '../support/fake-registry.ts'
-import { entry, eventually, startServer } from '../support/server.ts'
+import { entry, startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { fuzz } from './fuzz.ts'
 
 const ends: (() => unknown)[] = []
@@ -63,5 +64,5 @@ fuzz('Every request gets an answer below 500, or the connection ends', { samples
 
 fuzz('What was sent before leaves nothing behind, and the server serves', { samples: requests, words, runs: 1 }, async () => {
   assert.equal((await server.get('/v2/library/alpine/manifests/3')).status, 200)
-  await eventually('every buffer is back', () => server.buffers.lent === 0)
+  await until(() => server.buffers.lent === 0, 'every buffer is back')
 })

@@ -10,8 +10,9 @@ import { parseReferenceGlob, type ReferenceGlob } from '../../src/oci/reference-
 import { ManualClock } from '../support/clock.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
-import { entry, eventually, startServer } from '../support/server.ts'
+import { entry, startServer } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 const NAME = '/v2/library/alpine'
 const EACH_TIME: TagRule = { match: parseReferenceGlob('**') as ReferenceGlob, revalidate: 'always' }
@@ -87,10 +88,10 @@ test('the whole service, air-gapped, opens no connection either, from its start 
   const service = await serve(t, { imagePath, registries, airGapped: true, ...all }, { clock })
   for (const path of has) assert.equal((await get(service, `${NAME}/${path}`)).status, 200, path)
   for (const path of hasNot) assert.equal((await get(service, `${NAME}/${path}`)).status, 404, path)
-  await eventually('all that is stored was read', async () => {
+  await until(async () => {
     await clock.advance(60_000)
     return service.log.lines.some(({ message }) => message === 'scrub finished')
-  })
+  }, 'all that is stored was read')
   await service.stop()
   assert.equal(hub.accepted, accepted)
 })

@@ -6,8 +6,9 @@ import { hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 const SIZE = 1_000_000
 const HALF = SIZE / 2
@@ -55,5 +56,5 @@ test('a download that takes longer than drainTimeout ends short with FIN, and th
     hub.requests({ path: new RegExp(digest) }).map(({ headers }) => headers.range),
     [undefined, `bytes=${HALF}-`],
   )
-  await eventually('it is stored', async () => (await get(next, target)).header('cache-status') === 'ociregistry; hit')
+  await until(async () => (await get(next, target)).header('cache-status') === 'ociregistry; hit', 'it is stored')
 })

@@ -17,9 +17,10 @@ import { FaultyDisk, type SystemCall } from '../support/faulty-disk.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import type { MemoryLog } from '../support/log.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
 import { cannotMount, SmallDisk } from '../support/small-disk.ts'
+import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024
 /** So short that tests see trouble come and go. */
@@ -64,7 +65,7 @@ class Ground {
     for (const name of ['small', 'large']) assert.equal((await ground.manifest(name)).status, 200)
     assert.ok((await ground.blob(ground.small)) !== undefined)
     await ground.stored(ground.small)
-    await eventually('the manifests are stored', async () => (await ground.names('refs')).length === 2)
+    await until(async () => (await ground.names('refs')).length === 2, 'the manifests are stored')
     return ground
   }
 
@@ -99,7 +100,7 @@ class Ground {
   }
 
   isWell(): Promise<void> {
-    return eventually('the server is well', async () => (await this.healthKinds()).length === 0)
+    return until(async () => (await this.healthKinds()).length === 0, 'the server is well')
   }
 
   /** Files that are whole. */
@@ -112,7 +113,7 @@ class Ground {
   }
 
   stored(digest: Digest): Promise<void> {
-    return eventually(`${digest} is stored`, () => this.isStored(digest))
+    return until(() => this.isStored(digest), `${digest} is stored`)
   }
 
   async leave(): Promise<void> {
@@ -131,14 +132,14 @@ test('A disk that is filled up in the middle of a download: the client gets the 
   const gate = new Gate()
   const held = ground.hub.fault({ match: { path: new RegExp(ground.large) }, do: [hangAt(MIB, gate)] })
   const pulling = ground.blob(ground.large)
-  await eventually('the download has begun', async () => (await ground.names('pulls')).length > 0 && (await disk.freeBytes()) < 7.2 * MIB)
+  await until(async () => (await ground.names('pulls')).length > 0 && (await disk.freeBytes()) < 7.2 * MIB, 'the download has begun')
   await disk.fill()
   gate.open()
   assert.ok((await pulling) !== undefined, 'what cannot be stored goes through memory')
-  await eventually('the server says that its disk is full', async () => {
+  await until(async () => {
     await disk.fill() // what was written of the blob goes, and leaves room
     return (await ground.healthKinds()).includes('store-full')
-  })
+  }, 'the server says that its disk is full')
   await ground.assertHits()
   assert.equal((await ground.manifest('late')).status, 200)
   assert.ok((await ground.blob(ground.large)) !== undefined)
@@ -147,7 +148,7 @@ test('A disk that is filled up in the middle of a download: the client gets the 
 
   await disk.empty()
   await ground.isWell()
-  await eventually('what could not be stored of the manifest is', async () => (await ground.names('refs')).length === 3)
+  await until(async () => (await ground.names('refs')).length === 3, 'what could not be stored of the manifest is')
   assert.ok((await ground.blob(ground.large)) !== undefined)
   await ground.stored(ground.large)
   await ground.leave()
@@ -171,7 +172,7 @@ test('What is kept in reserve is not used: what would is streamed, and everythin
   assert.equal((await ground.names('refs')).length, 2)
   await disk.empty()
   await ground.isWell()
-  await eventually('the manifest is stored', async () => (await ground.names('refs')).length === 3)
+  await until(async () => (await ground.names('refs')).length === 3, 'the manifest is stored')
   assert.ok((await ground.blob(ground.large)) !== undefined)
   await ground.stored(ground.large)
   await ground.leave()
@@ -189,7 +190,7 @@ test('A file system that is made read-only: hits go on, the rest is streamed, no
   assert.deepEqual(await ground.healthKinds(), ['store-read-only'])
   await disk.remounted('rw')
   await ground.isWell()
-  await eventually('the manifest is stored', async () => (await ground.names('refs')).length === 3)
+  await until(async () => (await ground.names('refs')).length === 3, 'the manifest is stored')
   assert.ok((await ground.blob(ground.large)) !== undefined)
   await ground.stored(ground.large)
   await ground.leave()
@@ -203,7 +204,7 @@ test('A server that starts on a read-only store serves what is in it, and stores
   const health = await freePort()
   const service = await serve(t, { imagePath: disk.path, health, registries: [entry(first.hub, 'quay.io')], minFree: NO_RESERVE })
   const target = '/v2/team/small/manifests/1?ns=quay.io'
-  await eventually('what is cached is served', async () => (await get(service, target)).header('cache-status') === 'ociregistry; hit')
+  await until(async () => (await get(service, target)).header('cache-status') === 'ociregistry; hit', 'what is cached is served')
   const trouble = service.log.lines.filter(({ level }) => level === 'error')
   assert.deepEqual(
     trouble.map(({ fields }) => fields.kind),
@@ -211,7 +212,7 @@ test('A server that starts on a read-only store serves what is in it, and stores
   )
   assert.equal((await get(service, `/v2/team/large/blobs/${first.large}?ns=quay.io`)).status, 200)
   await disk.remounted('rw')
-  await eventually('the store is held', () => service.log.lines.some(({ message }) => message === 'the store takes new content again'))
+  await until(() => service.log.lines.some(({ message }) => message === 'the store takes new content again'), 'the store is held')
   await get(service, `/v2/team/large/blobs/${first.large}?ns=quay.io`)
   await first.stored(first.large)
   await service.stop()
@@ -288,7 +289,7 @@ for (const [code, kind] of codes) {
       await ground.isWell()
       assert.ok((await ground.blob(ground.large)) !== undefined)
       await ground.stored(ground.large)
-      await eventually('the manifest is stored', async () => (await ground.names('refs')).length === 3)
+      await until(async () => (await ground.names('refs')).length === 3, 'the manifest is stored')
       assert.ok(failures < 500, `${failures} writes were tried in vain`)
       await ground.leave()
     })

@@ -11,8 +11,9 @@ import { freePort } from '../e2e/support/ports.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 function state(changes: Partial<HealthState> = {}): HealthState {
   return { isLoaded: true, storage: undefined, upstreams: [], ...changes }
@@ -85,7 +86,7 @@ async function ask(port: number, target: string, method = 'GET') {
 test('The health port answers GET and HEAD of /health, and nothing else', async (t) => {
   const health = await freePort()
   const service = await serve(t, { imagePath: await temporaryDirectory(t), health })
-  await eventually('the catalog is loaded', async () => (await ask(health, '/health')).body.includes('"ok"'))
+  await until(async () => (await ask(health, '/health')).body.includes('"ok"'), 'the catalog is loaded')
   const report = await ask(health, '/health')
   assert.equal(report.status, 200)
   assert.equal(report.header('content-type'), 'application/json')

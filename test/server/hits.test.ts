@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test'
 import type { Digest } from '../../src/oci/digest.ts'
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
-import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { assertBlob, assertError, assertHeaders, assertManifest, HIT, headersOf, MISS } from '../wire/answers.ts'
 
 const NAME = '/v2/library/alpine'
@@ -236,10 +237,10 @@ test('GET of a manifest completes its image in the background, HEAD does not', a
   assertManifest(await server.get(`${NAME}/manifests/3`), { ...image, mediaType: OCI_MANIFEST }, { cache: MISS })
   const blobs = [image.config, ...image.layers]
   for (const digest of blobs) await hub.arrived({ reference: digest })
-  await eventually('all blobs are stored', async () => {
+  await until(async () => {
     const files = await server.files()
     return blobs.every((digest) => files.includes(`blobs/${digest.slice(7)}`))
-  })
+  }, 'all blobs are stored')
   assert.equal(hub.count({ reference: looked.config }), 0) // it would have had its turn before
   await hub.stop()
   for (const digest of blobs) assert.equal((await server.get(`${NAME}/blobs/${digest}`)).header('cache-status'), 'ociregistry; hit')
@@ -282,13 +283,13 @@ test('an image whose background completion failed is completed by the next GET',
   hub.content.removeBlob(image.config)
   await server.get(`${NAME}/manifests/3`)
   await hub.arrived({ reference: image.config })
-  await eventually('it failed', () => server.log.lines.some(({ message }) => message === 'fill failed'))
+  await until(() => server.log.lines.some(({ message }) => message === 'fill failed'), 'it failed')
   await server.settled()
   hub.addBlob(Buffer.concat([...config.read(0, config.sizeBytes)]))
-  await eventually('it is completed', async () => {
+  await until(async () => {
     await server.get(`${NAME}/manifests/3`)
     return (await server.files()).includes(`blobs/${image.config.slice(7)}`)
-  })
+  }, 'it is completed')
 })
 
 test('tags and referrers: Cache-Status and Warning say where a list came from', async (t) => {
@@ -315,7 +316,7 @@ test('tags and referrers: Cache-Status and Warning say where a list came from', 
 test('a file that somebody deletes while the server runs is a miss, and fetched again', async (t) => {
   const { hub, server, layer } = await pulled(t)
   const published = () => server.log.lines.some(({ message, fields }) => message === 'blob stored' && fields.digest === layer.digest)
-  await eventually('it is published: nobody joins its fill any more', published)
+  await until(published, 'it is published: nobody joins its fill any more')
   await rm(`${server.imagePath}/blobs/${layer.digest.slice(7)}`)
   assertBlob(await server.get(`${NAME}/blobs/${layer.digest}`), layer, { cache: MISS })
   await server.settled()

@@ -9,7 +9,7 @@ import { Listener, type ListenerDeps } from '../../src/server/listener.ts'
 import { MemoryLog } from '../support/log.ts'
 import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 type Listening = { readonly port: number; readonly log: MemoryLog; connect(host?: string): Promise<RawConnection> }
 
@@ -49,13 +49,13 @@ test('One connection more than maxConnections is closed, which the log says once
   }
   for (let i = 0; i < 5; i++) await (await connect()).ending()
   const warnings = () => log.lines.filter(({ level }) => level === 'warn')
-  await eventually('the log says so', () => warnings().length > 0)
+  await until(() => warnings().length > 0, 'the log says so')
   assert.deepEqual(warnings(), [
     { level: 'warn', message: 'too many connections: more are closed at once (maxConnections)', fields: { most: 10, client: '127.0.0.1' } },
   ])
   assert.equal((await open[0]?.ask({ target: '/' }))?.status, 200, 'those that are there are served')
   for (const connection of open) connection.close()
-  await eventually('another one is served', async () => isServed(await connect()))
+  await until(async () => isServed(await connect()), 'another one is served')
 })
 
 const clients: [address: string | undefined, client: string | undefined][] = [
@@ -89,7 +89,7 @@ test(
       'too many connections of one client: more are closed at once (maxConnections)',
     )
     held[0]?.close()
-    await eventually('another one is served', async () => isServed(await connect(outside)))
+    await until(async () => isServed(await connect(outside)), 'another one is served')
   },
 )
 
@@ -106,18 +106,18 @@ test(
     const { handle, answers } = held()
     const { connect } = await listen(t, { handle: limitPerClient(handle, () => 3) })
     for (let i = 0; i < 3; i++) (await connect(outside)).send({ target: '/' })
-    await eventually('three are being answered', () => answers.length === 3)
+    await until(() => answers.length === 3, 'three are being answered')
     const refused = await (await connect(outside)).ask({ target: '/v2/' })
     assert.deepEqual([refused.status, refused.header('retry-after')], [503, '1'])
     assert.deepEqual((refused.json() as { errors: { code: string }[] }).errors[0]?.code, 'TOOMANYREQUESTS')
     const local = await connect()
     local.send({ target: '/' })
-    await eventually('this host is served meanwhile', () => answers.length === 4)
+    await until(() => answers.length === 4, 'this host is served meanwhile')
     answers[0]?.end()
-    await eventually('another one is served', async () => {
+    await until(async () => {
       ;(await connect(outside)).send({ target: '/' })
       return answers.length > 4
-    })
+    }, 'another one is served')
   },
 )
 
@@ -127,9 +127,9 @@ test('Requests whose clients have left do not count', NEEDS_OUTSIDE, async (t) =
   for (let i = 0; i < 20; i++) {
     const connection = await connect(outside)
     connection.send({ target: '/' })
-    await eventually('it is being answered', () => answers.length === i + 1)
+    await until(() => answers.length === i + 1, 'it is being answered')
     connection.close('rst')
-    await eventually('it is noticed', () => answers[i]?.closed === true)
+    await until(() => answers[i]?.closed === true, 'it is noticed')
   }
 })
 
@@ -157,9 +157,9 @@ test('A reader that takes nothing for very long is cut, and what it held is free
   const connection = await connect()
   connection.stopReading()
   connection.send({ target: '/' })
-  await eventually('it is being answered', () => answers.length === 1)
+  await until(() => answers.length === 1, 'it is being answered')
   answers[0]?.end(Buffer.alloc(64 * 1024 * 1024)) // more than any kernel takes from a client that does not read
-  await eventually('it is cut', () => answers[0]?.closed === true)
+  await until(() => answers[0]?.closed === true, 'it is cut')
 })
 
 test('Five hundred clients that send their headers slowly cost no more than their headers, and others are served', async (t) => {

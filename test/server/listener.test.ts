@@ -8,7 +8,7 @@ import { ManualClock } from '../support/clock.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { MemoryLog } from '../support/log.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 type Handle = (req: IncomingMessage, res: ServerResponse, note: Note) => void | Promise<void>
 
@@ -88,7 +88,7 @@ test('more than a hundred pipelined requests cut the connection, and those that 
   gates.get('/0')?.open()
   const next = await connect()
   next.send({ target: '/next' })
-  await eventually('the next connection is served', () => gates.has('/next'))
+  await until(() => gates.has('/next'), 'the next connection is served')
   assert.deepEqual(seen, ['/0', '/next'])
 })
 
@@ -97,13 +97,13 @@ test('a pipelining client that leaves is not worked for any more', async (t) => 
   const { connect, log } = await listen(t, handle)
   const connection = await connect()
   for (let i = 0; i < 20; i++) connection.send({ target: `/${i}` })
-  await eventually('the first is handled', () => gates.has('/0'))
+  await until(() => gates.has('/0'), 'the first is handled')
   connection.close('rst')
-  await eventually('its end is noticed', () => log.lines.length === 1)
+  await until(() => log.lines.length === 1, 'its end is noticed')
   gates.get('/0')?.open()
   const next = await connect()
   next.send({ target: '/next' })
-  await eventually('the next connection is served', () => gates.has('/next'))
+  await until(() => gates.has('/next'), 'the next connection is served')
   assert.deepEqual(seen, ['/0', '/next'])
 })
 
@@ -120,7 +120,7 @@ test('the next request of a socket has its turn only when the answer before it h
   const other = await connect()
   other.stopReading()
   other.send({ target: '/other' })
-  await eventually('both sockets have a turn', () => seen.includes('/big') && seen.includes('/other'))
+  await until(() => seen.includes('/big') && seen.includes('/other'), 'both sockets have a turn')
   assert.deepEqual(seen.sort(), ['/big', '/other'])
 })
 
@@ -176,7 +176,7 @@ test('each answer after a stop says that it is the last one of its connection', 
   const { listener, connect } = await listen(t, handle)
   const connection = await connect()
   connection.send({ target: '/0' })
-  await eventually('it is handled', () => gates.size === 1)
+  await until(() => gates.size === 1, 'it is handled')
   const stop = listener.stop(10_000)
   gates.get('/0')?.open()
   assert.equal((await connection.response()).header('connection'), 'close')
@@ -188,7 +188,7 @@ test('stop lets answers end, and resolves with the last one', async (t) => {
   const { listener, connect } = await listen(t, handle)
   const connections = [await connect(), await connect()]
   for (const [i, connection] of connections.entries()) connection.send({ target: `/${i}` })
-  await eventually('both are handled', () => gates.size === 2)
+  await until(() => gates.size === 2, 'both are handled')
   let stopped = false
   const stop = listener.stop(10_000).then(() => {
     stopped = true
@@ -208,10 +208,10 @@ test('stop answers the pipelined requests that have arrived', async (t) => {
   const { listener, connect } = await listen(t, handle)
   const connection = await connect()
   connection.write('GET /0 HTTP/1.1\r\nhost: x\r\n\r\nGET /1 HTTP/1.1\r\nhost: x\r\n\r\n')
-  await eventually('the first is handled', () => gates.has('/0'))
+  await until(() => gates.has('/0'), 'the first is handled')
   const stop = listener.stop(10_000)
   for (const target of ['/0', '/1']) {
-    await eventually(`${target} is handled`, () => gates.has(target))
+    await until(() => gates.has(target), `${target} is handled`)
     gates.get(target)?.open()
     assert.equal((await connection.response()).body.toString(), target)
   }
@@ -223,7 +223,7 @@ test('stop tells who has no answer after the grace to come again', async (t) => 
   const { listener, clock, connect } = await listen(t, handle)
   const connection = await connect()
   connection.send({ target: '/0' })
-  await eventually('it is handled', () => gates.size === 1)
+  await until(() => gates.size === 1, 'it is handled')
   const stop = listener.stop(10_000)
   await clock.advance(10_000)
   await stop
@@ -263,7 +263,7 @@ test('one line in the log per request: what was asked, the status, who asked, an
   connection.send({ target: '/short' })
   await connection.ending()
   connection.end()
-  await eventually('all have a line', () => log.lines.length === 3)
+  await until(() => log.lines.length === 3, 'all have a line')
   const common = { status: 200, client: '127.0.0.1', cache: 'hit' }
   assert.deepEqual(
     log.lines.map(({ level, message, fields: { status, bytes, client, cache, ended } }) => [
@@ -364,7 +364,7 @@ for (const [level, least, isWritten] of levels) {
     const connection = await RawConnection.open(await listener.start('127.0.0.1', 0))
     t.after(() => connection.close())
     await connection.ask({ target: '/a' })
-    await eventually('it is counted', () => counted.length === 1)
+    await until(() => counted.length === 1, 'it is counted')
     assert.deepEqual([lines.length, looks], isWritten ? [1, 1] : [0, 0])
     connection.close()
     await listener.stop(1)

@@ -6,8 +6,9 @@ import { freePort } from '../e2e/support/ports.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 async function ask(port: number, target: string, method = 'GET') {
   const connection = await RawConnection.open(port)
@@ -24,7 +25,7 @@ async function servedWithMetrics(t: TestContext, config: Partial<Config> = {}) {
   const service = await serve(t, { imagePath: await temporaryDirectory(t), metrics, registries: [entry(hub, 'quay.io')], ...config })
   const lines = async () => (await ask(metrics, '/metrics')).body.toString().split('\n')
   /** Waits for a line: a request is counted when its answer has left. */
-  const shows = (line: string) => eventually(line, async () => (await lines()).includes(line))
+  const shows = (line: string) => until(async () => (await lines()).includes(line), line)
   return { hub, metrics, service, lines, shows }
 }
 
@@ -133,7 +134,7 @@ test('An id that a request brings goes back to its client, and into every line a
   const headers = { 'x-request-id': 'build-7.step:3', authorization: 'Bearer hunter2' }
   const answer = await get(service, '/v2/app/manifests/1?ns=quay.io&token=hunter2', { headers })
   assert.equal(answer.header('x-request-id'), 'build-7.step:3')
-  await eventually('it is logged', () => service.log.lines.some(({ message }) => message === 'GET quay.io/app:1'))
+  await until(() => service.log.lines.some(({ message }) => message === 'GET quay.io/app:1'), 'it is logged')
   const about = service.log.lines.filter(({ fields }) => fields.request === 'build-7.step:3').map(({ message }) => message)
   assert.deepEqual(about, ['upstream failed', 'GET quay.io/app:1'])
   assert.doesNotMatch(JSON.stringify(service.log.lines), /hunter2/)

@@ -8,8 +8,9 @@ import type { Service } from '../../src/server/service.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { hang } from '../support/fake-registry-faults.ts'
 import { temporaryDirectory } from '../support/files.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 async function preloading(t: TestContext, list: string) {
   const hub = await startFakeRegistry(t)
@@ -30,13 +31,13 @@ test('what is listed is loaded beside serving, and is there when the registry is
   const { hub, config } = await preloading(t, 'alpine:3\n')
   const { layers, bytes } = hub.addImage('library/alpine', '3')
   const first = await serve(t, config)
-  await eventually('image preloaded', () => isSaid(first.log, 'image preloaded'))
+  await until(() => isSaid(first.log, 'image preloaded'), 'image preloaded')
   await first.stop()
   await hub.stop()
   const second = await serve(t, { ...config, airGapped: true })
   assert.ok((await get(second, '/v2/library/alpine/manifests/3')).body.equals(bytes))
   assert.equal((await get(second, `/v2/library/alpine/blobs/${layers[0]}`)).status, 200)
-  await eventually('images of the preload list', () => isSaid(second.log, 'images of the preload list'))
+  await until(() => isSaid(second.log, 'images of the preload list'), 'images of the preload list')
   assert.ok(!isSaid(second.log, 'an image of the preload list is missing'))
   await second.stop()
 })
@@ -57,7 +58,7 @@ test('a list that is not there is logged, and the service serves', async (t) => 
   const { config } = await preloading(t, '')
   const load = { ...(config.load as Config['load']), preloadImages: '/none/*.txt' }
   const service = await serve(t, { ...config, load })
-  await eventually('cannot preload images', () => isSaid(service.log, 'cannot preload images'))
+  await until(() => isSaid(service.log, 'cannot preload images'), 'cannot preload images')
   assert.equal((await get(service, '/v2/')).status, 200)
   assert.match(await status(service), /^preload: 0 of 0 .*; the list cannot be read: no files matched "\/none\/\*\.txt"$/m)
   await service.stop()
@@ -66,7 +67,7 @@ test('a list that is not there is logged, and the service serves', async (t) => 
 test('standard input is no list to be read again and again: the service says so, and serves', async (t) => {
   const { config } = await preloading(t, '')
   const service = await serve(t, { ...config, load: { ...(config.load as Config['load']), preloadImages: '-' } })
-  await eventually('cannot preload images', () => isSaid(service.log, 'cannot preload images'))
+  await until(() => isSaid(service.log, 'cannot preload images'), 'cannot preload images')
   assert.match(await status(service), /^preload: .*; the list cannot be read: -: found standard input/m)
   await service.stop()
 })

@@ -14,8 +14,9 @@ import { Gate } from '../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { CONFIG, get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 type Ground = {
   readonly hub: FakeRegistry
@@ -155,7 +156,7 @@ test('prefetch: images that were pulled before are completed once it is on', asy
   await status(MANIFEST)
   assert.equal(hub.ledger.requests({ kind: 'blob' }).length, 0)
   await reload({ prefetch: true })
-  await eventually('the layers are stored', async () => (await readdir(join(directory, 'images', 'blobs'))).length === 2)
+  await until(async () => (await readdir(join(directory, 'images', 'blobs'))).length === 2, 'the layers are stored')
 })
 
 const credentials: [key: 'credsFile' | 'dockerConfig', content: (host: string) => string][] = [
@@ -216,7 +217,7 @@ for (const [key, changes] of limits) {
     assert.deepEqual([await pull('a'), await stored()], [3_000_000, 0])
     await reload({})
     assert.equal(await pull('b'), 3_000_000)
-    await eventually('the second one is stored', async () => (await stored()) === 1)
+    await until(async () => (await stored()) === 1, 'the second one is stored')
   })
 }
 
@@ -227,11 +228,11 @@ test('maxSize: images that were not pulled for longest go when a limit begins to
   await get(service, '/v2/quay.io/team/big/manifests/1')
   await get(service, `/v2/quay.io/team/big/blobs/${layers[0]}`)
   const stored = async () => (await readdir(join(directory, 'images', 'blobs'))).length
-  await eventually('the download is over', async () => (await statusOf(service)).fills.length === 0)
+  await until(async () => (await statusOf(service)).fills.length === 0, 'the download is over')
   assert.equal(await stored(), 1)
   await clock.advance(3600_000) // nobody is in the middle of its pull any more
   await reload({ budget: { maxBytes: 2_000_000, highBytes: 1_900_000, lowBytes: 1_800_000 } })
-  await eventually('it is gone', async () => (await stored()) === 0)
+  await until(async () => (await stored()) === 0, 'it is gone')
 })
 
 test('pins: what matches is not removed', async (t) => {
@@ -254,10 +255,10 @@ test('pruneConfig: the schedule begins, and ends', async (t) => {
   const { reload, service } = await ground(t, {}, { clock })
   const prunes = () => service.log.lines.filter(({ message }) => message === 'prune finished').length
   await reload({ prune: { ...CONFIG.prune, enabled: true, frequencyMs: 60_000 } })
-  await eventually('it has run', async () => {
+  await until(async () => {
     await clock.advance(60_000)
     return prunes() > 0
-  })
+  }, 'it has run')
   await reload({ prune: { ...CONFIG.prune, enabled: false } })
   const before = prunes()
   await clock.advance(600_000)
@@ -269,10 +270,10 @@ test('scrub: reading what is stored begins', async (t) => {
   const { reload, service } = await ground(t, {}, { clock })
   await reload({ scrub: { everyMs: 60_000, bytesPerSecond: 1_000_000 } })
   const isDone = () => service.log.lines.some(({ message }) => message === 'scrub finished')
-  await eventually('it has run', async () => {
+  await until(async () => {
     await clock.advance(60_000)
     return isDone()
-  })
+  }, 'it has run')
 })
 
 test('preloadImages: the images of a new list are loaded, and a list is read again that has changed', async (t) => {
@@ -282,10 +283,10 @@ test('preloadImages: the images of a new list are loaded, and a list is read aga
   const changes = { load: { ...CONFIG.load, preloadImages } }
   await writeFile(preloadImages, 'quay.io/team/app:1\n')
   await reload(changes)
-  await eventually('the first one is there', () => preloaded() === 1)
+  await until(() => preloaded() === 1, 'the first one is there')
   await writeFile(preloadImages, 'quay.io/team/app:latest\n')
   await reload(changes)
-  await eventually('the second one, too', () => preloaded() === 2)
+  await until(() => preloaded() === 2, 'the second one, too')
 })
 
 test('platforms and referrers: what is loaded from then on has them', async (t) => {
@@ -299,11 +300,11 @@ test('platforms and referrers: what is loaded from then on has them', async (t) 
   const loaded = (count: number) => service.log.lines.filter(({ message }) => message === 'image loaded').length === count
   await reload({ load: { ...CONFIG.load, platforms: 'all' } })
   await load()
-  await eventually('it is loaded', () => loaded(1))
+  await until(() => loaded(1), 'it is loaded')
   assert.equal(asked(), 0)
   await reload({ load: { ...CONFIG.load, platforms: 'all', referrers: true } })
   await load()
-  await eventually('it is loaded again', () => loaded(2))
+  await until(() => loaded(2), 'it is loaded again')
   assert.equal(asked(), 1)
 })
 
@@ -336,7 +337,7 @@ test('maxRequestsPerClient: one more is refused from then on', NEEDS_OUTSIDE, as
   assert.equal((await asking.ask({ target: '/v2/' })).status, 503, 'what was asked before counts')
   gate.open()
   assert.equal((await waiting.response()).status, 200)
-  await eventually('it is served again', async () => (await asking.ask({ target: '/v2/' })).status === 200)
+  await until(async () => (await asking.ask({ target: '/v2/' })).status === 200, 'it is served again')
 })
 
 test('drainTimeout: a stop lets answers go on for as long as it says then', async (t) => {

@@ -6,7 +6,8 @@ import { type TestContext, test } from 'node:test'
 import { digestFileName, digestOf } from '../../src/oci/digest.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import type { RawResponse } from '../support/raw-http.ts'
-import { entry, eventually, startServer, type TestServer } from '../support/server.ts'
+import { entry, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 const NAME = '/v2/library/alpine'
 const LAYER = Buffer.alloc(300_000, 'layer')
@@ -40,12 +41,12 @@ async function pulled(t: TestContext, restart: boolean) {
     'a layer': `blobs/${digestFileName(layer)}`,
     'a config': `blobs/${digestFileName(image.config)}`,
   }
-  await eventually('all is stored', async () => {
+  await until(async () => {
     const there = await first.files()
     return (
       Object.values(files).every((file) => there.includes(file)) && there.filter((file) => /^refs\/[0-9a-f]{64}$/.test(file)).length >= 2
     )
-  })
+  }, 'all is stored')
   if (!restart) return { hub, server: first, asked, files }
   await first.stop()
   return { hub, server: await startServer(t, { registries, imagePath: first.imagePath, budgets: { circuitMs: 10 } }), asked, files }
@@ -91,10 +92,10 @@ for (const [what, paths] of removals) {
         const head = await server.head(`${NAME}/${each.path}`)
         assert.deepEqual([head.status, head.header('content-length')], [200, String(each.bytes.length)], each.path)
       }
-      await eventually('it is stored again', async () => {
+      await until(async () => {
         const there = await server.files()
         return Object.values(files).every((file) => there.includes(file))
-      })
+      }, 'it is stored again')
       await server.stop()
       await hub.stop()
       const next = await startServer(t, { registries: [entry(hub, 'docker.io')], imagePath: server.imagePath })

@@ -7,7 +7,8 @@ import { generatedBytes } from '../support/fake-registry-bytes.ts'
 import { flipBit, hang, hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import type { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 const MIB = 1024 * 1024
 const NAME = '/v2/library/alpine'
@@ -35,8 +36,8 @@ async function storedBlob({ hub, server }: Bench, size: number): Promise<Blob> {
 
 /** Nothing lent, no file open, no spool left. */
 async function assertNothingLeft(server: TestServer): Promise<void> {
-  await eventually('every buffer is back', () => server.buffers.lent === 0)
-  await eventually('every file is closed', () => server.openFiles().length === 0)
+  await until(() => server.buffers.lent === 0, 'every buffer is back')
+  await until(() => server.openFiles().length === 0, 'every file is closed')
   await server.settled()
 }
 
@@ -51,11 +52,11 @@ async function stalled(server: TestServer, target: string, count: number): Promi
   }
   let still = 0
   let taken = -1
-  await eventually('all answers have stopped', () => {
+  await until(() => {
     still = server.buffers.lent === count && server.buffers.taken === taken ? still + 1 : 0
     taken = server.buffers.taken
     return still === 200
-  })
+  }, 'all answers have stopped')
   return connections
 }
 
@@ -124,10 +125,7 @@ test('a pipelining client that leaves leaves nothing behind', async (t) => {
     const connection = await bench.server.connect()
     connection.stopReading()
     for (const next of [`${NAME}/manifests/3`, `${NAME}/manifests/3`, target, target]) connection.send({ target: next })
-    await eventually(
-      'it is being served',
-      () => bench.server.log.lines.filter(({ message }) => message.startsWith('serving')).length > 2 * i,
-    )
+    await until(() => bench.server.log.lines.filter(({ message }) => message.startsWith('serving')).length > 2 * i, 'it is being served')
     connection.close('rst')
   }
   await assertNothingLeft(bench.server)
@@ -222,7 +220,7 @@ test('an error after the headers ends the answer by FIN, also while a request bo
   assert.equal(await connection.ending(), 'fin')
   connection.close()
   await assertNothingLeft(server)
-  await eventually('the log says so', () => server.log.lines.some(({ fields }) => fields.ended === 'short'))
+  await until(() => server.log.lines.some(({ fields }) => fields.ended === 'short'), 'the log says so')
 })
 
 test('an error after the headers ends the answer by FIN, with more requests behind it', async (t) => {

@@ -6,7 +6,8 @@ import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.t
 import { cutAt, flipBit, hang } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually, startServer, type TestServer } from '../support/server.ts'
+import { entry, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 const ID = 'build-7.step:3'
 const BYTES = 300_000
@@ -57,7 +58,7 @@ for (const [what, prefetch, path, trouble, wanted] of cases) {
     const { layers } = hub.addImage('library/app', '1', { layers: [Buffer.alloc(BYTES, 'layer')] })
     trouble(hub)
     await askAs(server, ID, `/v2/library/app/${path === 'layer' ? `blobs/${layers[0]}` : 'manifests/1'}`)
-    await eventually(wanted.join(', '), () => saidOf(server, ID).length >= wanted.length)
+    await until(() => saidOf(server, ID).length >= wanted.length, wanted.join(', '))
     assert.deepEqual(saidOf(server, ID).sort(), [...wanted].sort())
   })
 }
@@ -72,11 +73,11 @@ test('The lines about a download that others join name the request that began it
   const first = askAs(server, 'first', target)
   await hub.arrived({ digest })
   const second = askAs(server, 'second', target)
-  await eventually('the second has joined', () => server.fills()[0]?.waiters === 2)
+  await until(() => server.fills()[0]?.waiters === 2, 'the second has joined')
   gate.open()
   await Promise.all([first, second])
-  await eventually('both are over', () => server.log.lines.filter(({ message }) => message.startsWith('GET ')).length === 2)
-  await eventually('it is stored', () => saidOf(server, 'first').includes('blob stored'))
+  await until(() => server.log.lines.filter(({ message }) => message.startsWith('GET ')).length === 2, 'both are over')
+  await until(() => saidOf(server, 'first').includes('blob stored'), 'it is stored')
   assert.deepEqual(saidOf(server, 'second'), [])
   const requests = server.log.lines.filter(({ message }) => message === `GET docker.io/library/app@${digest}`)
   assert.deepEqual(requests.map(({ fields }) => fields.request).sort(), ['first', 'second'])

@@ -11,8 +11,9 @@ import { freePort } from '../e2e/support/ports.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { entry, eventually } from '../support/server.ts'
+import { entry } from '../support/server.ts'
 import { get, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 const SELF = { program: 'other', version: '3.2.1', pid: 4711, hostname: 'edge-7' }
 
@@ -87,12 +88,13 @@ test('A server whose store another process holds serves what is in it and stream
   assert.deepEqual(await snapshot(imagePath), before)
 
   await lock.release()
-  await eventually('the store is taken over', async () => (await healthOf(health)).length === 0)
-  await eventually('what was pulled meanwhile is stored', async () => (await namesIn(imagePath, 'refs')).length === 2)
+  await until(async () => (await healthOf(health)).length === 0, 'the store is taken over')
+  await until(async () => (await namesIn(imagePath, 'refs')).length === 2, 'what was pulled meanwhile is stored')
   assert.ok(!(await readdir(join(imagePath, 'blobs'))).includes('.tmp-of-the-other'), 'what the other left is cleared away')
   assert.equal(digestOf((await get(second, `/v2/team/app/blobs/${layer?.digest}?ns=quay.io`)).body), layer?.digest)
-  await eventually('the next pull is stored', async () =>
-    (await readdir(join(imagePath, 'blobs'))).includes(digestFileName(digestOf(streamed.body))),
+  await until(
+    async () => (await readdir(join(imagePath, 'blobs'))).includes(digestFileName(digestOf(streamed.body))),
+    'the next pull is stored',
   )
   await second.stop()
 })
@@ -105,14 +107,14 @@ test('A server that waited for the store knows what the other process stored mea
   const second = await serve(t, { imagePath, registries, airGapped: true })
   assert.equal((await get(second, '/v2/team/app/manifests/1?ns=quay.io')).status, 404)
   const pulled = await get(first, '/v2/team/app/manifests/1?ns=quay.io')
-  await eventually('it is stored', async () => (await namesIn(imagePath, 'refs')).length === 1)
+  await until(async () => (await namesIn(imagePath, 'refs')).length === 1, 'it is stored')
   assert.ok(
     (await get(second, '/v2/team/app/manifests/1?ns=quay.io')).body.equals(pulled.body),
     'the store is asked where the catalog knows nothing',
   )
   await get(first, '/v2/team/app/manifests/2?ns=quay.io')
   await first.stop()
-  await eventually('the store is taken over', () => second.log.lines.some(({ message }) => message === 'the store takes new content again'))
+  await until(() => second.log.lines.some(({ message }) => message === 'the store takes new content again'), 'the store is taken over')
   const tags = await get(second, '/v2/team/app/tags/list?ns=quay.io')
   assert.deepEqual((tags.json() as { tags: string[] }).tags, ['1', '2'])
   await second.stop()
@@ -142,12 +144,12 @@ test('Of three servers on one store, one after the other takes over', async (t) 
   ]
   const mayWrite = ({ log }: (typeof services)[number]) => log.lines.some(({ message }) => message === 'the store takes new content again')
   await services[0]?.stop()
-  await eventually('one of the others has it', () => services.slice(1).some(mayWrite))
+  await until(() => services.slice(1).some(mayWrite), 'one of the others has it')
   const [holder, waiting] = services.slice(1).sort((a, b) => Number(mayWrite(b)) - Number(mayWrite(a)))
   assert.ok(holder !== undefined && waiting !== undefined)
   assert.ok(!mayWrite(waiting))
   await holder.stop()
-  await eventually('the last one has it', () => mayWrite(waiting))
+  await until(() => mayWrite(waiting), 'the last one has it')
   await waiting.stop()
 })
 
@@ -156,16 +158,17 @@ test('A store that is removed under its server is made again, and the next pull 
   const imagePath = join(await temporaryDirectory(t), 'images')
   const server = await serve(t, { imagePath, registries: [entry(hub, 'quay.io')] })
   await get(server, '/v2/team/app/manifests/1?ns=quay.io')
-  await eventually('it is stored', async () => (await namesIn(imagePath, 'refs')).length === 1)
+  await until(async () => (await namesIn(imagePath, 'refs')).length === 1, 'it is stored')
   await rm(imagePath, { recursive: true })
   const { layers } = (await get(server, '/v2/team/app/manifests/2?ns=quay.io')).json() as { layers: { digest: Digest }[] }
   const [layer] = layers
   assert.ok(layer !== undefined)
   assert.equal((await get(server, `/v2/team/app/blobs/${layer.digest}?ns=quay.io`)).status, 200)
-  await eventually('the next pull is stored', async () =>
-    (await readdir(imagePath, { recursive: true })).includes(`blobs/${digestFileName(layer.digest)}`),
+  await until(
+    async () => (await readdir(imagePath, { recursive: true })).includes(`blobs/${digestFileName(layer.digest)}`),
+    'the next pull is stored',
   )
-  await eventually('the lock is there', async () => (await readdir(imagePath)).includes('lock'))
+  await until(async () => (await readdir(imagePath)).includes('lock'), 'the lock is there')
   await assert.rejects(StoreLock.acquire(imagePath, { self: SELF, waitMs: 0, clock: systemClock }), { name: 'StoreLockedError' })
   assert.equal(server.log.lines.filter(({ message }) => message.startsWith('the lock of the store was removed')).length, 1)
   assert.deepEqual(
@@ -192,7 +195,7 @@ for (const what of ['lock', 'whole store'] as const) {
     const { body } = await get(first, `/v2/team/app/blobs/${layer?.digest}?ns=quay.io`)
     assert.equal(digestOf(body), layer?.digest)
     if (what === 'lock') assert.equal((await get(first, '/v2/team/app/manifests/1?ns=quay.io')).header('cache-status'), 'ociregistry; hit')
-    await eventually('the first one says so', async () => (await healthOf(health)).includes('store-held'))
+    await until(async () => (await healthOf(health)).includes('store-held'), 'the first one says so')
     assert.deepEqual(await snapshot(imagePath), before)
     for (const { log, lines } of [
       { log: first.log, lines: 1 },
@@ -200,11 +203,8 @@ for (const what of ['lock', 'whole store'] as const) {
     ])
       assert.equal(log.lines.filter(({ level }) => level === 'error' || level === 'warn').length, lines)
     await second.stop()
-    await eventually('it is taken over', async () => (await healthOf(health)).length === 0)
-    await eventually(
-      'what was pulled meanwhile is stored',
-      async () => (await namesIn(imagePath, 'refs')).length === (what === 'lock' ? 2 : 1),
-    )
+    await until(async () => (await healthOf(health)).length === 0, 'it is taken over')
+    await until(async () => (await namesIn(imagePath, 'refs')).length === (what === 'lock' ? 2 : 1), 'what was pulled meanwhile is stored')
     await first.stop()
   })
 }

@@ -10,8 +10,8 @@ import { type Authority, makeAuthority } from '../support/certificates.ts'
 import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { eventually } from '../support/server.ts'
 import { CONFIG, serve } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 function get(
   port: number,
@@ -109,10 +109,10 @@ test('After a reload the files that count are those that are looked at', async (
     await copyFile(next.serverTls[name], before.serverTls[name])
     await copyFile(next.serverTls[name], after.serverTls[name])
   }
-  await eventually('the renewed certificate counts', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return (await get(port, '/v2/', next.authority).catch(() => undefined))?.status === 200
-  })
+  }, 'the renewed certificate counts')
   await copyFile((await certificatesIn(await temporaryDirectory(t))).serverTls.cert, before.serverTls.cert)
   await clock.advance(60_000)
   assert.equal((await get(port, '/v2/', next.authority)).status, 200, 'what counted before is looked at no more')

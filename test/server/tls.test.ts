@@ -17,7 +17,7 @@ import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
 import { NEEDS_OUTSIDE, outside } from '../support/outside.ts'
 import { RawConnection } from '../support/raw-http.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 type Files = { readonly directory: string; readonly authority: Authority; readonly other: Authority; readonly server: Certificate }
 
@@ -311,7 +311,7 @@ test('Why a client was refused is in the log', async (t) => {
   const files = await makeFiles(t)
   const { port, log } = await listen(t, verifying(files))
   await ask(port, { ca: files.authority.cert, ...pairOf(await files.other.issue('client')) })
-  await eventually('it is logged', () => refusalsOf(log).length > 0)
+  await until(() => refusalsOf(log).length > 0, 'it is logged')
   assert.equal(refusalsOf(log)[0]?.error, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE')
 })
 
@@ -332,7 +332,7 @@ test('An answer that is on its way ends before the server does, over TLS, too', 
     answer = res
   })
   const asked = ask(port, { ca: files.authority.cert })
-  await eventually('it is asked', () => answer !== undefined)
+  await until(() => answer !== undefined, 'it is asked')
   const stopped = listener.stop(10_000)
   answer?.end('late')
   assert.equal(await asked, '200')
@@ -358,18 +358,18 @@ test('Certificates that change count for new connections; those that are open, a
   const received: Buffer[] = []
   before.on('data', (chunk: Buffer) => received.push(chunk))
   before.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
-  await eventually('the answer has begun', () => Buffer.concat(received).includes('half'))
+  await until(() => Buffer.concat(received).includes('half'), 'the answer has begun')
   const [first, firstExpiry] = [serialOf(before), tls.expiresMs]
   await replace(files, await files.authority.issueFor({ from: new Date(Date.now() - 1000), to: new Date(Date.now() + 9e9) }, '127.0.0.1'))
-  await eventually('the change is seen', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return log.lines.some(({ message }) => message === 'the changed certificates are in use for new connections')
-  })
+  }, 'the change is seen')
   const after = await handshake(t, port, { ca: files.authority.cert })
   assert.notEqual(serialOf(after), first)
   assert((tls.expiresMs ?? 0) > (firstExpiry ?? 0))
   answer?.end('more')
-  await eventually('the answer has ended', () => Buffer.concat(received).includes('more'))
+  await until(() => Buffer.concat(received).includes('more'), 'the answer has ended')
   assert.equal(before.destroyed, false)
 })
 
@@ -381,19 +381,19 @@ test('A replacement that cannot be used leaves the last one in use, and one line
   const next = await files.authority.issue('127.0.0.1')
   const troubles = () => log.lines.filter(({ level }) => level === 'error')
   await replace(files, { cert: next.cert }) // and not yet its key
-  await eventually('the trouble is seen', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return troubles().length > 0
-  })
+  }, 'the trouble is seen')
   for (let i = 0; i < 5; i++) await clock.advance(5_000)
   assert.match(troubles()[0]?.message ?? '', /^the changed certificates cannot be used, .*: the key .* does not belong to the certificate /)
   assert.equal(troubles().length, 1)
   assert.equal(await serial(), first)
   await replace(files, { key: next.key })
-  await eventually('the pair is whole', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return (await serial()) !== first
-  })
+  }, 'the pair is whole')
 })
 
 test('An authority that is taken out of ca is believed no longer, and never nobody is verified', async (t) => {
@@ -404,16 +404,16 @@ test('An authority that is taken out of ca is believed no longer, and never nobo
   const client = { ca: files.authority.cert, ...pairOf(await files.other.issue('client')) }
   assert.equal(await ask(port, client), '200')
   await writeFile(ca, '')
-  await eventually('the trouble is seen', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return log.lines.some(({ level }) => level === 'error')
-  })
+  }, 'the trouble is seen')
   assert.match(await ask(port, { ca: files.authority.cert }), REFUSED)
   await writeFile(ca, files.authority.cert)
-  await eventually('the change counts', async () => {
+  await until(async () => {
     await clock.advance(5_000)
     return (await ask(port, client)) !== '200'
-  })
+  }, 'the change counts')
 })
 
 const DAY_MS = 86_400_000
@@ -432,12 +432,12 @@ for (const [days, says] of expiries) {
     const { log, clock, tls } = await listen(t, settingsOf(certificate))
     const warnings = () => log.lines.filter(({ level }) => level === 'warn')
     assert.equal(tls.expiresMs, to.getTime())
-    await eventually('the first look is over', () => clock.sleeping > 0)
+    await until(() => clock.sleeping > 0, 'the first look is over')
     assert.equal(warnings().length, says === undefined ? 0 : 1)
     if (says === undefined) return
     assert.match(warnings()[0]?.message ?? '', says)
     for (let waited = 0; waited < DAY_MS && warnings().length < 2; waited += 5_000) {
-      await eventually('it sleeps', () => clock.sleeping > 0)
+      await until(() => clock.sleeping > 0, 'it sleeps')
       await clock.advance(waited === 0 ? DAY_MS - 5_000 : 5_000)
     }
     assert.equal(warnings().length, 2)
@@ -476,7 +476,7 @@ for (const [what, hold] of holders) {
       )
       assert.equal(await ask(port, { ca }), '200', 'this host is served')
       held[0]?.destroy()
-      await eventually('another one is served', async () => (await ask(port, fromOutside)) === '200')
+      await until(async () => (await ask(port, fromOutside)) === '200', 'another one is served')
     },
   )
 }

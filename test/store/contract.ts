@@ -11,6 +11,7 @@ import type { ManifestRecord, RefRecord, Store, StoredBlob } from '../../src/sto
 import { bytesOf, PoisonedBuffers, type PoisonedBuffersOptions } from '../support/buffers.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { Random } from '../support/property.ts'
+import { until } from '../support/until.ts'
 import { Gate } from './support/gate.ts'
 
 export type StoreUnderTest = {
@@ -578,9 +579,4 @@ async function commit(store: Store, t: TestContext, bytes: Uint8Array): Promise<
 
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await turn()
-}
-
-/** Gives the system its time; a condition that never comes true is a hanging test, which the runner reports. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn()
 }

@@ -11,7 +11,7 @@ import { ManualClock } from '../support/clock.ts'
 import { FaultyDisk, type SystemCall } from '../support/faulty-disk.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
-import { eventually } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { content } from './contract.ts'
 
 const NO_RESERVE = { bytes: 0, percent: 100 }
@@ -63,11 +63,11 @@ class Holder {
 
   /** Lets time pass until something is so. */
   async until(what: string, holds: () => boolean | Promise<boolean>, stepMs = 100): Promise<void> {
-    await eventually(what, async () => {
+    await until(async () => {
       if (await holds()) return true
       await this.clock.advance(stepMs)
       return false
-    })
+    }, what)
   }
 
   async holds(): Promise<boolean> {
@@ -98,8 +98,8 @@ for (const [what, remove] of changes) {
     await remove(imagePath)
     assert.deepEqual(holder.complaints, [])
     await holder.clock.advance(2_000)
-    await eventually('the lock is there again', () => holder.holds())
-    await eventually('it is said', () => holder.complaints.length > 0)
+    await until(() => holder.holds(), 'the lock is there again')
+    await until(() => holder.complaints.length > 0, 'it is said')
     assert.deepEqual(holder.complaints, ['warn'])
     assert.equal(holder.trouble, undefined)
     await holder.clock.advance(10_000)
@@ -178,12 +178,12 @@ test('Who waited for a store whose lock is removed writes to it only when its la
   assert.ok(!(await second.begin()))
   await rm(join(imagePath, 'lock'))
   await second.until('it has the lock', () => second.holds(), 500)
-  await eventually('it waits', () => second.clock.sleeping === 1)
+  await until(() => second.clock.sleeping === 1, 'it waits')
   await second.clock.advance(99)
   assert.equal(second.trouble?.kind, 'held')
   await assert.rejects(second.put(content(10, 1)), isRefused)
   await second.clock.advance(1)
-  await eventually('it is open', () => second.trouble === undefined)
+  await until(() => second.trouble === undefined, 'it is open')
   await second.put(content(10, 1))
   await first.clock.advance(100)
   await assert.rejects(first.put(content(10, 2)), isRefused)
@@ -196,11 +196,11 @@ test('Of many that want a store whose lock is removed again and again, never two
   for (let round = 0; round < 12; round++) {
     await rm(round % 3 === 0 ? imagePath : join(imagePath, 'lock'), { recursive: true, force: true })
     await Promise.all(holders.map((holder) => holder.clock.advance([500, 2_000][round % 2] ?? 0)))
-    await eventually('one of them has it', async () => {
+    await until(async () => {
       for (const holder of holders) await holder.clock.advance(100)
       const open = holders.filter(({ trouble }) => trouble === undefined)
       return open.length === 1 && (await open[0]?.holds()) === true
-    })
+    }, 'one of them has it')
     for (const holder of holders) await holder.clock.advance(100)
     const bytes = content(100, round)
     const outcomes = await Promise.allSettled(holders.map((holder) => holder.put(bytes)))

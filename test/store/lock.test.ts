@@ -11,6 +11,7 @@ import { type LockHolder, lockHolder, removeDeadSockets, StoreLock, StoreLockedE
 import { ManualClock } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { Random } from '../support/property.ts'
+import { until } from '../support/until.ts'
 import { Gatekeeper, turns } from './support/gatekeeper.ts'
 import { LockProcess } from './support/lock-process.ts'
 
@@ -34,10 +35,6 @@ async function leaveStale(directory: string, name = 'lock'): Promise<void> {
   await new Promise<void>((resolve) => server.listen(path('bound'), resolve))
   await link(path('bound'), path(name))
   await new Promise<void>((resolve) => server.close(() => resolve())) // removes `bound` only
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turns(1)
 }
 
 test('The lock of a store is held by one, and whoever comes second is told by whom', async (t) => {

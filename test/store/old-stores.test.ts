@@ -20,7 +20,8 @@ import {
   writeSyncthingFiles,
   writeWrapper,
 } from '../support/old-store.ts'
-import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { assertBlob, assertError, assertManifest, MISS } from '../wire/answers.ts'
 
 const REGISTRIES = ['docker.io', 'quay.io', 'registry.example:5000', 'registry.k8s.io', 'harbor:5000']
@@ -266,7 +267,7 @@ for (const [what, size, damage, endsShort] of blobDamages) {
     if (endsShort) assert.equal(first.complete, false)
     else assertBlob(first, { digest, bytes }, { ns: 'docker.io', cache: MISS })
     assert.deepEqual((await server.get(target)).body, bytes)
-    await eventually('it is stored', async () => (await modeOf(path, digest)) === 0o444)
+    await until(async () => (await modeOf(path, digest)) === 0o444, 'it is stored')
     assertBlob(await server.get(target), { digest, bytes }, { ns: 'docker.io' })
     assert.equal(upstream.count({ kind: 'blob', method: 'GET' }), 1)
     await server.stop()

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setImmediate as turn } from 'node:timers/promises'
 import { digestOf } from '../../src/oci/digest.ts'
 import { TEMPORARY_PREFIX } from '../../src/store/atomic-write.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
@@ -9,6 +8,7 @@ import { ManualClock } from '../support/clock.ts'
 import { FaultyDisk } from '../support/faulty-disk.ts'
 import { MemoryLog } from '../support/log.ts'
 import { PageCache } from '../support/page-cache.ts'
+import { until } from '../support/until.ts'
 import { blobBytes, content, listed, listedBlobs, listedRecords, recordOf, refOf } from './contract.ts'
 
 const PATH = '/images'
@@ -180,12 +180,6 @@ const operations: readonly Operation[] = [
     check: async ({ disk }) => assert.deepEqual(await disk.readdir(`${PATH}/refs`), []),
   },
 ]
-
-/** Files are closed behind everybody's back. */
-async function until(happened: () => boolean, what: string): Promise<void> {
-  for (let patience = 100; patience > 0 && !happened(); patience--) await turn()
-  assert.ok(happened(), what)
-}
 
 /** More calls than any of these operations makes. */
 const MOST_CALLS = 200

@@ -37,12 +37,3 @@ export async function helperPrograms(t: Pick<TestContext, 'after'>): Promise<Hel
   await mkdir(directory)
   return new HelperPrograms(directory)
 }
-
-/** Looks again and again until something is so. @throws Error after ten seconds */
-export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 10_000
-  while (!(await isSo())) {
-    if (performance.now() > end) throw new Error(`never came about: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}

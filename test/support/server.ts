@@ -22,6 +22,7 @@ import type { FakeRegistry } from './fake-registry.ts'
 import { MemoryLog } from './log.ts'
 import { RawConnection, type RawRequest, type RawResponse } from './raw-http.ts'
 import { TestSpace } from './space.ts'
+import { until } from './until.ts'
 
 /** What is left out is as `CACHE_SETTINGS` has it, where it has it. */
 export type ServerOptions = Partial<Omit<CacheSettings, 'registries'>> & {
@@ -228,7 +229,7 @@ export class TestServer {
 
   /** Resolves when nothing is being downloaded or published any more. */
   settled(): Promise<void> {
-    return eventually('spool empty', async () => (await readdir(join(this.imagePath, 'pulls'))).length === 0)
+    return until(async () => (await readdir(join(this.imagePath, 'pulls'))).length === 0, 'spool empty')
   }
 
   /** Files of the store and the spool that this process has open. */
@@ -258,14 +259,5 @@ export class TestServer {
     for (const connection of this.#connections) connection.close()
     await cache.stop()
     await upstreams.close()
-  }
-}
-
-/** Waits until a condition holds, looking again at every turn of the event loop; gives up after ten seconds. */
-export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`did not come true within ten seconds: ${what}`)
-    await new Promise((resolve) => setImmediate(resolve))
   }
 }

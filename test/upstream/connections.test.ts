@@ -12,6 +12,7 @@ import { ManualClock } from '../support/clock.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { type Action, cutAt, flipBit, hang, hangAt, refuse, throttle, wrongLength } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, passing, REPOSITORY, TAG, unconfigured, upstreamOf } from './support.ts'
 
 async function setUp(
@@ -21,10 +22,6 @@ async function setUp(
   const registry = await startFakeRegistry(t)
   registry.addImage('team/app', 'v1')
   return { registry, upstream: upstreamOf(t, registry, {}, options) }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
 }
 
 test('a request whose kept-alive connection is closed under it is sent again, once', async (t) => {

@@ -8,12 +8,13 @@ import { parseCredsFile } from '../../src/config/creds-file.ts'
 import { parseRegistry, parseRepository, type Repository } from '../../src/oci/name.ts'
 import type { UpstreamsOptions } from '../../src/upstream/upstreams.ts'
 import { ManualClock } from '../support/clock.ts'
-import { helperPrograms, until } from '../support/credential-helper.ts'
+import { helperPrograms } from '../support/credential-helper.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import type { AuthOptions } from '../support/fake-registry-auth.ts'
 import { redirect, status } from '../support/fake-registry-faults.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import type { MemoryLog } from '../support/log.ts'
+import { until } from '../support/until.ts'
 import { entryOf, makeUpstreams, password, REPOSITORY, TAG } from './support.ts'
 
 const USERS = { ann: 'pw-a', bob: 'pw-b', cy: 'pw-c' }
@@ -359,7 +360,7 @@ test('A helper that hangs fails the pull with a timeout, and its failure is in t
     kind: 'timeout',
     message: /docker-credential-x gave no credentials for \S+: it did not answer within 10000 ms/,
   })
-  await until('the helper has started', async () => (await programs.asked('x')).length === 1)
+  await until(async () => (await programs.asked('x')).length === 1, 'the helper has started')
   await clock.advance(10_000)
   await late
   assert.deepEqual(

@@ -5,8 +5,9 @@ import { type TestContext, test } from 'node:test'
 import { CredentialHelpers } from '../../src/upstream/credential-helpers.ts'
 import type { Credentials } from '../../src/upstream/credentials.ts'
 import { ManualClock } from '../support/clock.ts'
-import { type HelperPrograms, helperPrograms, until } from '../support/credential-helper.ts'
+import { type HelperPrograms, helperPrograms } from '../support/credential-helper.ts'
 import { MemoryLog } from '../support/log.ts'
+import { until } from '../support/until.ts'
 
 type Setup = { programs: HelperPrograms; helpers: CredentialHelpers; clock: ManualClock; log: MemoryLog }
 
@@ -130,10 +131,10 @@ test('A helper that hangs is killed after ten seconds, with all that it has star
   await programs.add('a', 'sleep 1000 & echo "$$ $!" > "$HELPERS/pids"; wait')
   const late = assert.rejects(helpers.get('a', 'r.io'), { kind: 'timeout', message: /it did not answer within 10000 ms$/ })
   const pids = () => readFile(join(programs.directory, 'pids'), 'utf8').catch(() => '')
-  await until('the helper has started', async () => (await pids()).endsWith('\n'))
+  await until(async () => (await pids()).endsWith('\n'), 'the helper has started')
   await clock.advance(10_000)
   await late
-  for (const pid of (await pids()).trim().split(' ')) await until(`${pid} is gone`, () => isGone(pid))
+  for (const pid of (await pids()).trim().split(' ')) await until(() => isGone(pid), `${pid} is gone`)
   assert.equal(log.lines.length, 1)
   await assert.rejects(helpers.get('a', 'r.io'), { kind: 'timeout' })
   assert.equal((await programs.asked('a')).length, 1, 'the next pull does not wait for it again')
@@ -144,10 +145,10 @@ test('A helper that leaves somebody behind with its output open has ten seconds,
   await programs.add('a', 'sleep 1000 & echo "$!" > "$HELPERS/pids"')
   const late = assert.rejects(helpers.get('a', 'r.io'), { kind: 'timeout' })
   const pids = () => readFile(join(programs.directory, 'pids'), 'utf8').catch(() => '')
-  await until('the helper has started', async () => (await pids()).endsWith('\n'))
+  await until(async () => (await pids()).endsWith('\n'), 'the helper has started')
   await clock.advance(10_000)
   await late
-  await until('what it left is gone', async () => isGone((await pids()).trim()))
+  await until(async () => isGone((await pids()).trim()), 'what it left is gone')
 })
 
 test('A helper that runs is killed when the server stops', async (t) => {
@@ -155,10 +156,10 @@ test('A helper that runs is killed when the server stops', async (t) => {
   await programs.add('a', 'echo $$ > "$HELPERS/pids"; exec sleep 1000')
   const ended = assert.rejects(helpers.get('a', 'r.io'), { kind: 'denied', message: /it was ended$/ })
   const pid = () => readFile(join(programs.directory, 'pids'), 'utf8').catch(() => '')
-  await until('the helper has started', async () => (await pid()).endsWith('\n'))
+  await until(async () => (await pid()).endsWith('\n'), 'the helper has started')
   await helpers.close()
   await ended
-  await until('the helper is gone', async () => isGone((await pid()).trim()))
+  await until(async () => isGone((await pid()).trim()), 'the helper is gone')
   assert.deepEqual(log.lines, [])
 })
 

@@ -27,6 +27,7 @@ import {
 } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { until } from '../support/until.ts'
 
 type Got = { status: number; headers: IncomingHttpHeaders; body: Buffer; error?: string }
 
@@ -147,7 +148,7 @@ test('faults hang and hangAt wait for their gates', async (t) => {
   await registry.arrived({ kind: 'blob' })
   assert.equal(registry.requests()[0]?.status, undefined)
   before.open()
-  while (registry.bytesSent(digestOf(content)) < 30) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.bytesSent(digestOf(content)) >= 30)
   assert.equal(registry.bytesSent(digestOf(content)), 30)
   middle.open()
   assert.deepEqual((await got).body, content)

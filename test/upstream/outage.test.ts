@@ -12,6 +12,7 @@ import { FakeAuth } from '../support/fake-registry-auth.ts'
 import { type Action, cutAt, hang, hangAt, redirect, redirectToCdn, refuse, status } from '../support/fake-registry-faults.ts'
 import { deadOrigin, FakeNames } from '../support/fake-registry-names.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, entryOf, makeUpstreams, REPOSITORY, TAG, upstreamOf } from './support.ts'
 
 const OTHER = parseRepository('team/other')
@@ -30,10 +31,6 @@ async function setUp(t: TestContext, options: FakeRegistryOptions = {}, more: Pa
   const clock = new ManualClock()
   const upstream = upstreamOf(t, registry, {}, { clock, random: () => 0.5, pullTimeoutMs: 1_000, ...more })
   return { registry, upstream, clock, get: () => upstream.getManifest(REPOSITORY, TAG) }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
 }
 
 async function failThrice(get: () => Promise<unknown>, kind: string): Promise<void> {

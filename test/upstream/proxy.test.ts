@@ -13,6 +13,7 @@ import { FakeAuth } from '../support/fake-registry-auth.ts'
 import { redirect } from '../support/fake-registry-faults.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { type FakeProxy, type FakeProxyOptions, startFakeProxy, through } from '../support/proxy.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, entryOf, makeUpstreams, password, REPOSITORY, TAG, type TestUpstreams } from './support.ts'
 
 type Failure = { readonly kind?: string; readonly message: string }
@@ -88,7 +89,7 @@ for (const scheme of ['http', 'https'] as const) {
     }
     assert.equal(proxy.connections(), 1)
     await upstreams.close()
-    while (proxy.connections() > 0) await new Promise((done) => setImmediate(done))
+    await until(() => proxy.connections() === 0)
   })
 }
 
@@ -161,7 +162,7 @@ test('a registry that is not believed leaves no connection to the proxy behind, 
       kind: 'tls',
       message: /https:\/\/registry\.test:\d+ \(through the proxy/,
     })
-    while (proxy.connections() > 0) await new Promise((done) => setImmediate(done))
+    await until(() => proxy.connections() === 0)
   }
 })
 
@@ -311,7 +312,7 @@ for (const [title, options, kind, problem] of answers) {
       })
     }
     assert.equal(registry.count(), 0)
-    while (proxy.connections() > 0) await new Promise((done) => setImmediate(done))
+    await until(() => proxy.connections() === 0)
   })
 }
 
@@ -353,10 +354,10 @@ for (const [title, tls] of [
       ? { kind: 'timeout', message: /the proxy http:\S+ \(HTTPS_PROXY\) does not lead there: no connection within 1000 ms; correct / }
       : { kind: 'timeout', message: /did not answer within 5000 ms/ }
     const late = assert.rejects(upstream.getManifest(REPOSITORY, TAG), expected)
-    while (proxy.asked.length === 0) await new Promise((done) => setImmediate(done))
+    await until(() => proxy.asked.length > 0)
     await clock.advance(tls ? 1_000 : 5_000)
     await late
-    while (proxy.connections() > 0) await new Promise((done) => setImmediate(done))
+    await until(() => proxy.connections() === 0)
     assert.equal(clock.sleeping, 0)
   })
 }
@@ -373,10 +374,10 @@ test('a tunnel that leads to nobody who speaks TLS is given up in the time of a 
   const { upstream } = proxied(t, registry, proxy.origin, { address }, { clock, budgets: { connectMs: 1_000 } })
   const late = assert.rejects(upstream.getManifest(REPOSITORY, TAG), { kind: 'timeout' })
   await opened
-  while (clock.sleeping < 2) await new Promise((done) => setImmediate(done))
+  await until(() => clock.sleeping >= 2)
   await clock.advance(1_000)
   await late
-  while (proxy.connections() > 0) await new Promise((done) => setImmediate(done))
+  await until(() => proxy.connections() === 0)
 })
 
 test('what a proxy writes into the tunnel of others is not taken for the registry', async (t) => {

@@ -6,6 +6,7 @@ import { makeAuthority } from '../support/certificates.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
 import { redirect, redirectLoop, redirectToCdn } from '../support/fake-registry-faults.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, entryOf, makeUpstreams, REPOSITORY, TAG, upstreamOf } from './support.ts'
 
 async function setUp(t: TestContext): Promise<{ registry: FakeRegistry; cdn: FakeRegistry; upstream: RegistryClient }> {
@@ -154,6 +155,6 @@ test('bodies of redirects are let go of, however long', async (t) => {
   const big = registry.content.blob(undefined, registry.addGeneratedBlob('page', 64 * 1024 * 1024))
   registry.fault({ match: { kind: 'blob' }, do: [redirectToCdn(cdn.origin), (answer) => Object.assign(answer, { body: big })] })
   await bytesOfBody((await upstream.openBlob(REPOSITORY, digest, 0)).body)
-  while (registry.connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.connections === 0)
   assert.ok(registry.bytesSent(digest) < 16 * 1024 * 1024)
 })

@@ -9,6 +9,7 @@ import type { RegistryClient } from '../../src/upstream/registry-client.ts'
 import { type FakeRegistry, type FakeRegistryOptions, startFakeRegistry } from '../support/fake-registry.ts'
 import { type Action, body, chunked, cutAt, gzip, header, status, throttle } from '../support/fake-registry-faults.ts'
 import type { RequestMatch } from '../support/fake-registry-ledger.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, REPOSITORY, TAG, upstreamOf } from './support.ts'
 
 const NOWHERE = digestOf(Buffer.from('nowhere'))
@@ -89,7 +90,7 @@ test('a manifest without end is not read to its end', async (t) => {
   registry.fault({ match: { kind: 'manifest' }, do: [(answer) => Object.assign(answer, { body: endless }), chunked()] })
   await assert.rejects(upstream.getManifest(REPOSITORY, TAG), { kind: 'corrupt' })
   const [request] = registry.requests({ kind: 'manifest' })
-  while (registry.connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.connections === 0)
   assert.ok((request?.bytesSent ?? sizeBytes) < 64 * 1024 * 1024)
 })
 
@@ -240,7 +241,7 @@ test('blobSize does not download a blob whose registry ignores ranges', async (t
     do: [(answer) => Object.assign(answer, { status: 200, headers: {}, body: registry.content.blob(undefined, digest) })],
   })
   assert.equal(await upstream.blobSize(REPOSITORY, digest), size)
-  while (registry.connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.connections === 0)
   assert.ok(registry.bytesSent(digest) < size / 2)
 })
 
@@ -465,6 +466,6 @@ test('an error with a body without end is let go of', async (t) => {
   const digest = registry.addGeneratedBlob('error', 64 * 1024 * 1024)
   registry.fault({ match: {}, do: [(answer) => Object.assign(answer, { status: 500 }), throttle(16 * 1024 * 1024)] })
   await assert.rejects(upstream.openBlob(REPOSITORY, digest, 0), { kind: 'failed' })
-  while (registry.connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.connections === 0)
   assert.ok(registry.bytesSent(digest) < 16 * 1024 * 1024)
 })

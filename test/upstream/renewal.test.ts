@@ -11,6 +11,7 @@ import { hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import type { MemoryLog } from '../support/log.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, entryOf, makeUpstreams, REPOSITORY, TAG } from './support.ts'
 
 type Setup = {
@@ -49,10 +50,6 @@ async function setUp(t: TestContext): Promise<Setup> {
 async function putPair({ put, cert, key }: Setup, pair: Certificate): Promise<void> {
   await put(cert, pair.cert)
   await put(key, pair.key)
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
 }
 
 test('a new client certificate counts from the next request on, and the connection that showed the old one is let go', async (t) => {

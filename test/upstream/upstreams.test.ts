@@ -7,6 +7,7 @@ import { ManualClock } from '../support/clock.ts'
 import { startFakeRegistry } from '../support/fake-registry.ts'
 import { hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
+import { until } from '../support/until.ts'
 import { bytesOfBody, entryOf, makeUpstreams, passing, REPOSITORY, TAG } from './support.ts'
 
 test('an entry is found by its name and by its aliases, and lives where its address says', async (t) => {
@@ -97,5 +98,5 @@ test('an upstream that is let go of ends its connections when they are idle, and
   gate.open()
   assert.equal(String(await bytesOfBody(body)), '0123456789')
   upstream.retire()
-  while (registry.connections > 0) await new Promise((resolve) => setImmediate(resolve))
+  await until(() => registry.connections === 0)
 })

@@ -6,7 +6,8 @@ import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.t
 import { generatedBytes } from '../support/fake-registry-bytes.ts'
 import { cutAt, hangAt } from '../support/fake-registry-faults.ts'
 import { Gate } from '../support/fake-registry-reply.ts'
-import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { assertBlob, assertError, assertManifest, HIT, MISS } from './answers.ts'
 
 const RESOLVE_ACCEPT = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX, '*/*'].join(', ')
@@ -101,7 +102,7 @@ for (const state of ['being downloaded', 'stored'] as const) {
       assert.equal(hub.count({ kind: 'blob' }), 1)
       assert.equal(hub.bytesSent(digest), bytes.length)
       assert.deepEqual(problems(server), [])
-      await eventually('every buffer is back', () => server.buffers.lent === 0)
+      await until(() => server.buffers.lent === 0, 'every buffer is back')
     })
   }
 }

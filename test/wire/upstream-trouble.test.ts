@@ -23,7 +23,8 @@ import {
   status,
   wrongLength,
 } from '../support/fake-registry-faults.ts'
-import { entry, eventually, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { entry, type ServerOptions, startServer, type TestServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { assertBlob, assertError, assertManifest, headersOf, MISS } from './answers.ts'
 
 const KIB = 1024
@@ -121,7 +122,7 @@ for (const [what, ...faults] of wrong) {
       assert(response.body.length <= Number(response.header('content-length')) - 64 * KIB, 'the last 64 KiB wait for the digest')
       assert.equal(await connection.ending(), 'fin')
     } else assertError(response, 502, 'UNAVAILABLE')
-    await eventually('the download is over', () => server.openFiles().length === 0)
+    await until(() => server.openFiles().length === 0, 'the download is over')
     assert.deepEqual(await readdir(join(server.imagePath, 'blobs')), [])
     assertBlob(await server.get(`${NAME}/blobs/${digest}`), { digest, bytes }, { cache: MISS })
   })

@@ -14,9 +14,10 @@ import { status as fail, hangAt } from '../../support/fake-registry-faults.ts'
 import { Gate } from '../../support/fake-registry-reply.ts'
 import { temporaryDirectory } from '../../support/files.ts'
 import { RawConnection } from '../../support/raw-http.ts'
-import { entry, eventually } from '../../support/server.ts'
+import { entry } from '../../support/server.ts'
 import { get, serve } from '../../support/service.ts'
 import { blobFile, recordFile } from '../../support/stored-image.ts'
+import { until } from '../../support/until.ts'
 import { type AdminGround, askAt, JSON_PLEASE, layAdmin, messageOf, pull } from './support.ts'
 
 const DAY_MS = 86_400_000
@@ -241,7 +242,7 @@ test('The status tells of a running download how far it is, where it comes from 
     const status = (await ask('/cmd/status', { headers: JSON_PLEASE })).json() as { fills: { writtenBytes: number }[] }
     return status.fills
   }
-  await eventually('half of it has come', async () => (await fills())[0]?.writtenBytes === 512 * 1024)
+  await until(async () => (await fills())[0]?.writtenBytes === 512 * 1024, 'half of it has come')
   const [fill] = await fills()
   const sizes = { writtenBytes: 512 * 1024, sizeBytes: 1024 * 1024, waiters: 1 }
   assert.deepEqual(fill, { digest: layer, state: 'running', sources: ['quay.io/app'], ...sizes })
@@ -269,7 +270,7 @@ test('An explanation says whether a reference would be served, from where, and w
   const ground = await layAdmin(t, { imagePath, registries: [entry(hub, 'quay.io', 'q')] })
   await pull(ground.service, 'app', '1', [...app.layers, app.config], 'quay.io')
   await pull(ground.service, 'app', 'multi', [], 'quay.io')
-  await eventually('all is stored', async () => (await explain(ground, 'quay.io/app:1')).isComplete === true)
+  await until(async () => (await explain(ground, 'quay.io/app:1')).isComplete === true, 'all is stored')
   const before = hub.count()
   const here = await explain(ground, 'q/app:1')
   assert.deepEqual([here.reference, here.answer, here.from, here.isComplete], ['quay.io/app:1', 'served', 'memory', true])
