@@ -9,11 +9,16 @@ export const MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 export type SmallFile = { readonly text: string; readonly timeMs: number }
 
+/** How a JSON object ends. */
+const BRACE = '}'.charCodeAt(0)
+
 /** @param buffer larger than most of them: what fits into it is read without a look at what it is, which would cost more than reading it */
 export function readSmallTextSync(path: string, buffer: Buffer, files = systemFiles): string | undefined {
   const fd = files.openSync(path, TO_READ)
   try {
-    const length = readUpTo(buffer.byteLength, fd, buffer, files)
+    let length = files.readSync(fd, buffer, buffer.byteLength, 0)
+    // one that ends as it should is not asked for more, which would cost as much as closing it
+    if (buffer[length - 1] !== BRACE) length += readUpTo(buffer.byteLength - length, fd, buffer.subarray(length), files, length)
     if (length > 0 && length < buffer.byteLength) return buffer.toString('utf8', 0, length)
     const stats = files.fstatSync(fd)
     if (!isSmallFile(stats)) return undefined
@@ -27,11 +32,11 @@ export function readSmallTextSync(path: string, buffer: Buffer, files = systemFi
   }
 }
 
-/** @returns how many bytes came: fewer than wanted at the end of the file */
-function readUpTo(wanted: number, fd: number, space: Buffer, files: FileSystem): number {
+/** @param from where in the file. @returns how many bytes came: fewer than wanted at the end of the file */
+function readUpTo(wanted: number, fd: number, space: Buffer, files: FileSystem, from = 0): number {
   let length = 0
   for (let count = -1; count !== 0 && length < wanted; length += count)
-    count = files.readSync(fd, length === 0 ? space : space.subarray(length), wanted - length, length)
+    count = files.readSync(fd, length === 0 ? space : space.subarray(length), wanted - length, from + length)
   return length
 }
 

@@ -32,7 +32,7 @@ test('the file is executable, in strict mode, and sizes the thread pool and the 
     '#!/usr/bin/env node',
     "'use strict'",
     "process.env.UV_THREADPOOL_SIZE ??= '16'",
-    "require('node:v8').setFlagsFromString('--semi-space-growth-factor=1')",
+    "require('node:v8').setFlagsFromString('--semi-space-growth-factor=1 --no-parallel-scavenge')",
   ])
   assert.equal((await stat(program)).mode & 0o777, 0o755)
 })
