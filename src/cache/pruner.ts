@@ -28,7 +28,7 @@ export type PrunerDeps = {
   readonly catalogReady: Promise<void>
   readonly store: Pick<Store, 'deleteBlob' | 'syncDeletions' | 'leftOut'>
   /** What lies in the store, needed or not. */
-  readonly blobs: () => Promise<StoreContent['blobs']>
+  readonly blobs: (rules: PruneRules) => Promise<StoreContent['blobs']>
   readonly space: Pick<Space, 'trouble'>
   readonly publisher: Pick<Publisher, 'letGo' | 'removeRef' | 'removeRecord' | 'renameRecord'>
   /** What must not go now; undefined where nobody is served. */
@@ -92,7 +92,7 @@ export class Pruner implements Prunes {
     const { catalog, catalogReady, store, isPinned, guards, clock } = this.#deps
     await catalogReady
     this.#refuseClockBehind(rules)
-    const blobs = await this.#deps.blobs()
+    const blobs = await this.#deps.blobs(rules)
     const keep = (reference: string) => isPinned(reference) || rules.keep?.(reference) === true
     return planPrune({ catalog, blobs, unsure: whyUnsure(store, catalog) }, { ...rules, keep }, clock.now(), guards())
   }

@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { ListedBlob, Store } from '../store/store.ts'
 import { Catalog } from './catalog.ts'
 import { loadCatalog } from './catalog-load.ts'
-import type { BlobInStore } from './retention.ts'
+import type { BlobInStore, PruneRules, StoreContent } from './retention.ts'
 
 export type Survey = {
   readonly catalog: Catalog
@@ -15,12 +15,26 @@ export type Survey = {
   readonly blobs: ReadonlyMap<Digest, BlobInStore>
 }
 
-/** @throws a system error that is not about one file */
-export async function surveyStore(store: Store, clock: Clock, log: Log): Promise<Survey> {
+/** @param rules that are to be planned by. @throws a system error that is not about one file */
+export async function surveyStore(store: Store, rules: Pick<PruneRules, 'maxBytes'>, clock: Clock, log: Log): Promise<Survey> {
   const catalog = new Catalog()
-  const [digests] = await Promise.all([store.blobDigests(), loadCatalog(catalog, store, clock, log)])
-  return { catalog, blobs: await blobsAsClaimed(digests, store, catalog), unsure: whyUnsure(store, catalog) }
+  await loadCatalog(catalog, store, clock, log)
+  return { catalog, blobs: await blobsFor(rules, store, catalog), unsure: whyUnsure(store, catalog) }
 }
+
+/**
+ * All that lie in a store that nobody serves from, as far as such rules look at them: only where sizes decide what goes, each file is looked at, which
+ * in a large store takes as long as to plan.
+ */
+export async function blobsFor(
+  { maxBytes }: Pick<PruneRules, 'maxBytes'>,
+  store: BlobLists,
+  catalog: Catalog,
+): Promise<StoreContent['blobs']> {
+  return maxBytes === undefined ? blobsAsClaimed(await store.blobDigests(), store, catalog) : listedBlobs(store)
+}
+
+type BlobLists = Pick<Store, 'listBlobs' | 'blobDigests'>
 
 /** What a store holds, in a fraction of the time: of blobs only which are there. */
 export type Overview = {
@@ -49,11 +63,8 @@ export function whyUnsure({ leftOut }: Pick<Store, 'leftOut'>, { lostReferences 
   return lost === undefined ? undefined : `the manifest of ${lost} is not there: ${advice}`
 }
 
-/**
- * All that lie in a store that nobody serves from. What manifests need is taken to be as large as these say: to look at each file of a large store takes
- * as long as to plan what goes from it.
- */
-export async function blobsAsClaimed(
+/** All that lie there, of which those that manifests need are taken to be as large as these say. They may lie: nothing is to be decided by that. */
+async function blobsAsClaimed(
   digests: Iterable<Digest>,
   store: Pick<Store, 'listBlobs'>,
   catalog: Catalog,

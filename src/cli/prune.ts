@@ -82,7 +82,7 @@ async function look(config: Config, rules: PruneRules, { clock }: Io, log: Log):
     import('../cache/retention.ts'),
     import('../cache/prune-report.ts'),
   ])
-  const survey = await surveyStore(storeToRead(config.imagePath, log), clock, log)
+  const survey = await surveyStore(storeToRead(config.imagePath, log), rules, clock, log)
   const refusal = refusalFor(survey, rules, clock.now())
   if (refusal !== undefined) throw new PruneRefused(refusal)
   const keep = (reference: string) => config.pins?.matches(reference) === true || rules.keep?.(reference) === true
@@ -96,7 +96,7 @@ async function withStore(
   log: Log,
   work: (pruner: Pruner) => Promise<number>,
 ): Promise<number> {
-  const [{ Pruner }, { Publisher }, { blobsAsClaimed }, { Catalog }, { loadCatalog }, { storeParts }] = await Promise.all([
+  const [{ Pruner }, { Publisher }, { blobsFor }, { Catalog }, { loadCatalog }, { storeParts }] = await Promise.all([
     import('../cache/pruner.ts'),
     import('../cache/publisher.ts'),
     import('../cache/survey.ts'),
@@ -117,7 +117,7 @@ async function withStore(
       catalog,
       catalogReady: Promise.resolve(),
       store,
-      blobs: async () => blobsAsClaimed(await store.blobDigests(), store, catalog),
+      blobs: (rules) => blobsFor(rules, store, catalog),
       space,
       publisher,
       guards: () => undefined, // nobody is served

@@ -145,7 +145,7 @@ cacheTest('An image whose record cannot be read loses nothing: no orphan goes as
   const report = await ground.cache.pruner.prune({ orphansOnly: true })
   assert.deepEqual([report.blobs.length, (await ground.files('blobs')).length], [0, 4])
   assert.match(report.unsure ?? '', /^1 record\(s\) or reference\(s\) could not be read: ociregistry verify/)
-  const again = await surveyStore(await DirectoryStore.open(ground.path, ground.log), ground.clock, ground.log)
+  const again = await surveyStore(await DirectoryStore.open(ground.path, ground.log), {}, ground.clock, ground.log)
   assert.match(again.unsure ?? '', /^the manifest of quay\.io\/some\/app:\d is not there/)
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Catalog } from '../../src/cache/catalog.ts'
-import { blobsAsClaimed } from '../../src/cache/survey.ts'
+import { blobsFor } from '../../src/cache/survey.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts'
@@ -58,7 +58,7 @@ for (const [what, claims, sizeBytes, isLookedAt] of cases) {
     const [catalog, store] = [new Catalog(), new MemoryStore()]
     for (const [name, size] of claims) addImage(catalog, name, size)
     await store.putBlob(DIGEST, LAYER)
-    const blobs = await blobsAsClaimed(await store.blobDigests(), store, catalog)
+    const blobs = await blobsFor({}, store, catalog)
     assert.deepEqual([...blobs.keys()], [DIGEST])
     assert.equal(blobs.get(DIGEST)?.sizeBytes, sizeBytes)
     assert.equal(blobs.get(DIGEST)?.writtenMs !== undefined, isLookedAt)
@@ -68,5 +68,13 @@ for (const [what, claims, sizeBytes, isLookedAt] of cases) {
 test('A blob that manifests need and that is not stored is none of them', async () => {
   const [catalog, store] = [new Catalog(), new MemoryStore()]
   addImage(catalog, 'quay.io/a:1', 70)
-  assert.deepEqual([...(await blobsAsClaimed(await store.blobDigests(), store, catalog)).keys()], [])
+  assert.deepEqual([...(await blobsFor({}, store, catalog)).keys()], [])
+})
+
+test('Where sizes decide what goes, no manifest is believed', async () => {
+  const [catalog, store] = [new Catalog(), new MemoryStore()]
+  addImage(catalog, 'quay.io/a:1', 1e15)
+  await store.putBlob(DIGEST, LAYER)
+  const blobs = await blobsFor({ maxBytes: 1000 }, store, catalog)
+  assert.equal(blobs.get(DIGEST)?.sizeBytes, LAYER.byteLength)
 })
