@@ -38,7 +38,7 @@ import { Scrub } from './scrub.ts'
 import { SmallBlobs } from './small-blobs.ts'
 import { Supply } from './supply.ts'
 import { listedBlobs } from './survey.ts'
-import { Sweep } from './sweep.ts'
+import { isStored, Sweep } from './sweep.ts'
 import { TagPolicy, type TagSettings } from './tag-policy.ts'
 import { Verifications } from './verification.ts'
 
@@ -127,7 +127,7 @@ export class Cache {
       log,
     })
     this.#verifications = new Verifications(store, log)
-    this.#sweep = new Sweep({ spools, space, clock, log, olderThanMs: budgets.spoolMs })
+    this.#sweep = new Sweep({ spools, store, space, clock, log, olderThanMs: budgets.spoolMs })
     this.pruner = new Pruner({
       catalog,
       catalogReady,
@@ -321,7 +321,7 @@ export class Cache {
       settings,
       count: async () => storedBytes({ catalog: this.catalog, blobs: await listedBlobs(store) }) + (await spools.leftBytes()),
       evict: async (most) => {
-        await spools.removeStale(LEFT_MS)
+        await spools.removeStale(LEFT_MS, (digest) => isStored(store, digest))
         const leftBytes = await spools.leftBytes()
         const { references, manifests, blobs, freedBytes, keptBytes } = await this.pruner.prune({ maxBytes: Math.max(0, most - leftBytes) })
         if (references.length + manifests.length + blobs.length > 0) {

@@ -189,7 +189,7 @@ export class FillSpool {
   async #open(before: Promise<void> | undefined): Promise<void> {
     const { spools, space } = this.#deps
     const { sizeBytes } = this.#about()
-    if (sizeBytes !== undefined && sizeBytes <= HELD_BACK_BYTES) {
+    if (sizeBytes !== undefined && sizeBytes <= HELD_BACK_BYTES && !spools.hasLeft(this.#digest)) {
       this.#base = new MemorySpool(sizeBytes)
       this.#roomBytes = sizeBytes
       return

@@ -1,13 +1,16 @@
 /** Clears the spool of downloads that nobody came back for: at start, and once a day. */
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Space } from '../store/space.ts'
 import type { SpoolDirectory } from '../store/spool.ts'
+import type { BlobStore } from '../store/store.ts'
 
 const EVERY_MS = 24 * 3600_000
 
 export type SweepDeps = {
   readonly spools: SpoolDirectory
+  readonly store: Pick<BlobStore, 'openBlob'>
   readonly space: Space
   readonly clock: Clock
   readonly log: Log
@@ -40,13 +43,19 @@ export class Sweep {
 
   /** What another process holds is that one's to clear. */
   async #once(): Promise<void> {
-    const { spools, space, log, olderThanMs } = this.#deps
+    const { spools, store, space, log, olderThanMs } = this.#deps
     if (space.trouble?.kind === 'held' || space.trouble?.kind === 'readOnly') return
     try {
-      const { files, bytes } = await spools.removeStale(olderThanMs)
+      const { files, bytes } = await spools.removeStale(olderThanMs, (digest) => isStored(store, digest))
       if (files > 0) log.info('cleared away downloads that nobody came back for', { files, bytes })
     } catch (error) {
       log.error('could not clear the spool', { error })
     }
   }
+}
+
+export async function isStored(store: Pick<BlobStore, 'openBlob'>, digest: Digest): Promise<boolean> {
+  const stored = await store.openBlob(digest)
+  stored?.close()
+  return stored !== undefined
 }

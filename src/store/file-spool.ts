@@ -43,7 +43,7 @@ export type FileSpoolDeps = {
   readonly clock: Pick<Clock, 'monotonic'>
   readonly log: Log
   /** Called when its name is another's, or nobody's. */
-  readonly onEnd: () => void
+  readonly onEnd: (isKept: boolean) => void
 }
 
 export class FileSpool implements Spool {
@@ -121,7 +121,7 @@ export class FileSpool implements Spool {
     if (this.#hasEnded) return
     if (this.#writtenBytes > 0) await this.#sync()
     if (this.#failure !== undefined || !this.#deps.note.isGood) await this.drop()
-    else this.#end()
+    else this.#end(true)
   }
 
   async drop(): Promise<void> {
@@ -194,8 +194,8 @@ export class FileSpool implements Spool {
     await this.#job
   }
 
-  #end(): void {
+  #end(isKept = false): void {
     this.#hasEnded = true
-    this.#deps.onEnd()
+    this.#deps.onEnd(isKept)
   }
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { Limiter } from '../async/limiter.ts'
 import type { Clock } from '../observe/clock.ts'
 import type { Log } from '../observe/log.ts'
-import { type Digest, digestFileName } from '../oci/digest.ts'
+import { type Digest, digestFileName, digestOfFileName } from '../oci/digest.ts'
 import { BIG_SYNCS_AT_ONCE, DirectorySync } from './atomic-write.ts'
 import { errorCode, inDirectory, isMissing, isUnreadable, namesIn, removeFile } from './file.ts'
 import { isSealed } from './file-blob.ts'
@@ -69,6 +69,8 @@ export class SpoolDirectory {
   readonly #sync: DirectorySync
   /** Names of files that fills have. */
   readonly #open = new Set<string>()
+  /** Names of files that earlier fills left, as far as they have been seen. */
+  readonly #left = new Set<string>()
   /** What is being cleared away right now. */
   readonly #removing = new Map<string, Promise<unknown>>()
   #boot: Promise<string> | undefined
@@ -92,6 +94,7 @@ export class SpoolDirectory {
   async open(digest: Digest, about: () => SpoolNote): Promise<FileSpool> {
     const name = digestFileName(digest)
     this.#open.add(name)
+    this.#left.delete(name)
     try {
       await this.#removing.get(name)
       this.#boot ??= readBootId(this.#files)
@@ -109,7 +112,10 @@ export class SpoolDirectory {
         pace: { ...SPOOL_PACE, ...this.#deps.pace },
         clock: this.#deps.clock,
         log: this.#deps.log,
-        onEnd: () => this.#open.delete(name),
+        onEnd: (isKept) => {
+          this.#open.delete(name)
+          if (isKept) this.#left.add(name)
+        },
       })
     } catch (error) {
       this.#open.delete(name)
@@ -117,15 +123,20 @@ export class SpoolDirectory {
     }
   }
 
+  /** Whether an earlier fill is known to have left something of a blob. */
+  hasLeft(digest: Digest): boolean {
+    return this.#left.has(digestFileName(digest))
+  }
+
   /**
-   * Clears away what no fill has come back for, and what none could go on from; foreign files stay.
+   * Clears away what no fill has come back for, what none could go on from, and what is left of blobs that are stored; foreign files stay.
    * @param olderThanMs since neither the file nor its note was written
    */
-  async removeStale(olderThanMs: number): Promise<Removed> {
+  async removeStale(olderThanMs: number, isStored: (digest: Digest) => Promise<boolean>): Promise<Removed> {
     const removed = { files: 0, bytes: 0 }
     for (const name of new Set((await namesIn(this.path, this.#files)).map(spoolNameOf))) {
       if (name === undefined || this.#open.has(name)) continue
-      const removing = this.#removeIfUseless(name, olderThanMs).catch((error: unknown) => {
+      const removing = this.#removeIfUseless(name, olderThanMs, isStored).catch((error: unknown) => {
         this.#deps.log.warn('what an earlier download left cannot be cleared away', { file: join(this.path, name), error })
       })
       this.#removing.set(name, removing)
@@ -148,15 +159,20 @@ export class SpoolDirectory {
   }
 
   /**
-   * What nobody came back for, and at once what no fill could go on from: a note without its file, and a file that is not sealed without a note.
+   * What nobody came back for, and at once what no fill could go on from: a note without its file, and a file that is not sealed without a note; and
+   * what a crash left of a blob that another fill has stored since.
    * @returns how many bytes of a download went; undefined if it stays
    */
-  async #removeIfUseless(name: string, olderThanMs: number): Promise<number | undefined> {
+  async #removeIfUseless(name: string, olderThanMs: number, isStored: (digest: Digest) => Promise<boolean>): Promise<number | undefined> {
     const [file, note] = [await this.#stats(name), await this.#stats(noteName(name))]
     if (file === undefined && note === undefined) return undefined
     const isUseful = file !== undefined && (note !== undefined || isSealed(file.mode))
     const writtenMs = Math.max(file?.mtimeMs ?? 0, note?.mtimeMs ?? 0)
-    if (isUseful && this.#deps.clock.now() - writtenMs < olderThanMs) return undefined
+    const digest = digestOfFileName(name)
+    const isWanted = isUseful && this.#deps.clock.now() - writtenMs < olderThanMs && digest !== undefined && !(await isStored(digest))
+    if (isWanted) this.#left.add(name)
+    if (isWanted || this.#open.has(name)) return undefined
+    this.#left.delete(name)
     if (note !== undefined) await removeFile(join(this.path, noteName(name)), this.#files)
     if (file !== undefined) await removeFile(join(this.path, name), this.#files)
     return file?.size ?? 0

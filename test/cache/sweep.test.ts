@@ -1,10 +1,11 @@
 /** What nobody came back for goes from the spool; what somebody may come back for stays. */
 import assert from 'node:assert/strict'
-import { utimes, writeFile } from 'node:fs/promises'
+import { chmod, rename, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { digestFileName, digestOf } from '../../src/oci/digest.ts'
+import { type Digest, digestFileName, digestOf } from '../../src/oci/digest.ts'
+import { blobFile, storeImage } from '../support/stored-image.ts'
 import { until } from '../support/until.ts'
-import { cacheTest, type Ground, settle } from './support.ts'
+import { ANY, cacheTest, type Ground, readAll, settle, source } from './support.ts'
 
 const DAY_MS = 24 * 3600_000
 
@@ -38,3 +39,25 @@ cacheTest('What lies in a store that another process holds is left to that one',
   await ground.restart()
   assert.deepEqual(await ground.files('pulls'), [old, `${old}.json`])
 })
+
+for (const isStored of [true, false]) {
+  cacheTest(
+    `A small blob that a crash left whole in the spool${isStored ? ', though it is stored,' : ''} does not stay there`,
+    async (ground) => {
+      const small = Buffer.from('a small layer')
+      const image = await storeImage(ground.directory, 'quay.io/some/app:v1', { layers: [small] }, ground.hub().content)
+      const [digest] = image.layers as [Digest]
+      const left = join(ground.path, 'pulls', digestFileName(digest))
+      if (isStored) await writeFile(left, small)
+      else await rename(blobFile(ground.path, digest), left)
+      await chmod(left, 0o444)
+      await ground.start()
+      await settle()
+      const { blob } = await ground.cache.blobs.open(digest, source(), ANY)
+      assert.deepEqual(await readAll(blob), small)
+      await until(async () => (await ground.files('pulls')).length === 0, 'the spool is empty')
+      await ground.stored(digest)
+      assert.equal(ground.upstreams.calls, 0)
+    },
+  )
+}

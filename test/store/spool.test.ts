@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { digestFileName } from '../../src/oci/digest.ts'
+import { type Digest, digestFileName, parseDigest } from '../../src/oci/digest.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { bytesOf, PoisonedBuffers } from '../support/buffers.ts'
 import { MemoryLog } from '../support/log.ts'
@@ -103,6 +103,8 @@ test('A spool whose directory is removed meanwhile can still be read, kept and d
   }
 })
 
+const nothingIsStored = async () => false
+
 test('What nobody came back for is cleared away by its age, with its note, and nothing else is', async (t) => {
   const ground = await SpoolGround.make(t)
   const foreign = ['0123.tar', '.stfolder', 'notes.json', `${digestFileName(DIGEST)}.sync-conflict-20260101-000000-ABCDEFG`]
@@ -125,7 +127,7 @@ test('What nobody came back for is cleared away by its age, with its note, and n
   await spool.write([content(10)], 0)
   await ground.setAge(spool.path, 9 * dayMs)
 
-  assert.deepEqual(await ground.directory.removeStale(7 * dayMs), { files: 3, bytes: 200 })
+  assert.deepEqual(await ground.directory.removeStale(7 * dayMs, nothingIsStored), { files: 3, bytes: 200 })
   const stays = [names.fileIsOld, `${names.fileIsOld}.json`, names.noteIsOld, `${names.noteIsOld}.json`, names.oldAndInUse]
   assert.deepEqual((await readdir(ground.path)).sort(), [...foreign, ...stays].sort())
   await spool.release()
@@ -140,19 +142,44 @@ test('What no download could go on from is cleared away at once: a note without 
   await ground.plant(sealed, { fileAgeMs: 10 })
   await chmod(join(ground.path, sealed), 0o444) // it was about to become a blob
   const spool = await ground.open()
-  assert.deepEqual(await ground.directory.removeStale(1000), { files: 2, bytes: 100 })
+  assert.deepEqual(await ground.directory.removeStale(1000, nothingIsStored), { files: 2, bytes: 100 })
   assert.deepEqual((await readdir(ground.path)).sort(), [whole, `${whole}.json`, sealed, digestFileName(DIGEST)].sort())
   await spool.release()
+})
+
+test('What is left of a blob that another fill has stored since is cleared away at once, and what is left of others is known', async (t) => {
+  const ground = await SpoolGround.make(t)
+  const [stored, wanted] = ['a', 'b'].map((digit) => parseDigest(`sha256:${digit.repeat(64)}`)) as [Digest, Digest]
+  for (const digest of [stored, wanted]) await ground.plant(digestFileName(digest), { fileAgeMs: 10, noteAgeMs: 10 })
+  const { directory } = ground
+  assert.deepEqual(await directory.removeStale(1000, async (digest) => digest === stored), { files: 1, bytes: 100 })
+  assert.deepEqual((await readdir(ground.path)).sort(), [digestFileName(wanted), `${digestFileName(wanted)}.json`])
+  assert.deepEqual([directory.hasLeft(stored), directory.hasLeft(wanted)], [false, true])
+})
+
+test('What a fill keeps is known to be left, until another one has it', async (t) => {
+  const ground = await SpoolGround.make(t)
+  const spool = await ground.open()
+  await spool.write([content(10)], 0)
+  assert.equal(ground.directory.hasLeft(DIGEST), false)
+  await spool.keep()
+  await spool.release()
+  assert.equal(ground.directory.hasLeft(DIGEST), true)
+  const next = await ground.open()
+  assert.equal(ground.directory.hasLeft(DIGEST), false)
+  await next.drop()
+  await next.release()
+  assert.equal(ground.directory.hasLeft(DIGEST), false)
 })
 
 test('Clearing away goes on behind what cannot be removed, and is harmless where there is no spool', async (t) => {
   const ground = await SpoolGround.make(t)
   for (const name of ['a'.repeat(64), 'b'.repeat(64)]) await ground.plant(name, { fileAgeMs: 10 })
   ground.disk.failing = (call, path) => (call === 'unlink' && path?.endsWith('a') ? 'EACCES' : undefined)
-  assert.deepEqual(await ground.directory.removeStale(5), { files: 1, bytes: 100 })
+  assert.deepEqual(await ground.directory.removeStale(5, nothingIsStored), { files: 1, bytes: 100 })
   assert.equal(ground.log.lines.filter(({ level }) => level === 'warn').length, 1)
   await rm(ground.path, { recursive: true })
-  assert.deepEqual(await ground.directory.removeStale(5), { files: 0, bytes: 0 })
+  assert.deepEqual(await ground.directory.removeStale(5, nothingIsStored), { files: 0, bytes: 0 })
 })
 
 test('A note is not written for a blob that is there at once', async (t) => {
