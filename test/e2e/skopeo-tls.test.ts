@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { type Authority, makeAuthority } from '../support/certificates.ts'
+import { until } from './support/poll.ts'
 import { imageDigestsOf, type Pull, pullTwice, referenceOf } from './support/pulls.ts'
 import { lacks } from './support/requirements.ts'
 import { testDirectory } from './support/run-directory.ts'
@@ -48,6 +49,7 @@ for (const [what, trusts] of [
     for (const kind of ['blobs', 'img', 'fat', 'refs']) assert.deepEqual(await readdir(join(imagePath, kind)), [], kind)
     const advice =
       caPath === undefined ? /add tls: \{ca: \S+\} to its entry in registries/ : /is not in \S+ \(tls\.ca of its entry\): add it there/
-    assert.match(server.output(), new RegExp(`cannot pull from docker\\.io: .*; .*${advice.source}`))
+    const line = new RegExp(`cannot pull from docker\\.io: .*; .*${advice.source}`)
+    await until('the log says why', () => line.test(server.output())) // lines of 10 ms are one write
   })
 }
