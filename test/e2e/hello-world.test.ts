@@ -117,7 +117,8 @@ test('the file in the layer of the built-in image prints its greeting', {
 test('a server of the built-in image leaves nothing behind, and clears away what a killed one left', async (t) => {
   const { temporary, home, start } = await installHelloWorld(t)
   const killed = await start()
-  assert.match(killed.stderr(), /^Serving: docker\.io\/library\/hello-world:latest, .*nothing else/m)
+  const banner = /^Serving: docker\.io\/library\/hello-world:latest, .*nothing else/m
+  await until('it says what it serves', () => banner.test(killed.stderr()))
   await killed.stop('SIGKILL')
   assert.equal((await readdir(temporary)).length, 1)
   const stopped = await start()
