@@ -56,7 +56,7 @@ export class Advice {
       case 'notTls':
         return this.#allow('scheme: http')
       case 'refusedAddress':
-        return this.#allow('')
+        return `${this.#allow('')}, with scheme: http if it speaks only that`
       case 'badCertificate':
         return this.#allow(SKIP)
       case 'unknownIssuer':

@@ -38,7 +38,8 @@ for (const [written, address, allowable] of literals) {
   test(`an unconfigured registry ${written} is refused as ${address}`, async (t) => {
     // as if the grammar of names let it through: connections are checked by themselves
     const upstream = makeUpstreams(t, { resolve: async () => assert.fail('looked up') }).upstreams.of(written as Registry)
-    const advice = allowable ? `configure registries: [{name: "${written}"}]` : 'no configuration allows that'
+    const entry = `configure registries: [{name: "${written}"}], with scheme: http if it speaks only that`
+    const advice = allowable ? entry : 'no configuration allows that'
     for (const asked of [upstream.getManifest(REPOSITORY, TAG), upstream.headManifest(REPOSITORY, TAG), upstream.listTags(REPOSITORY)]) {
       await assert.rejects(asked, (error: { kind?: string; message: string }) => {
         assert.equal(error.kind, 'refusedAddress')
