@@ -43,9 +43,9 @@ const HELP = ['--help', '-h']
 const VERSION = ['--version', '-v']
 
 /**
- * Takes `--port 8080`, `--port=8080`, `-p 8080`, `-p8080` and, as the program before this one did, `-port 8080`. The last of two equal flags counts, but for lists.
+ * Takes `--port 8080`, `--port=8080`, `-p 8080`, `-p8080` and, as the program before this one did, `-port 8080`.
  * @param args without `node` and the script
- * @throws ConfigError for an unknown flag, a value that is missing or not allowed, or one setting under two names
+ * @throws ConfigError for an unknown flag, a value that is missing or not allowed, or one setting that is given twice
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const tokens = tokensOf(args)
@@ -62,6 +62,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     if (earlier !== name) throw new ConfigError(`${name}: found beside ${earlier}, which is the same setting, want one of the two`)
     names.set(flag, name)
     const value = readValue(flag, name, option)
+    const isGiven = !flag.repeated && Object.hasOwn(values, flag.key)
+    if (isGiven && !isSwitchedAlike(flag, values[flag.key], value)) throw new ConfigError(`${name}: found more than once, want it once`)
     values[flag.key] = flag.repeated ? [...((values[flag.key] as readonly unknown[] | undefined) ?? []), value] : value
     return [{ name, text, flag }]
   })
@@ -101,6 +103,11 @@ function asLongFlag(arg: string, next: string | undefined): string {
   if (letter !== undefined) return value === '' ? `--${letter}` : `--${letter}=${value}`
   const wantsNoMore = olderFlagCalled(long)?.value === 'maybe' && (next === undefined || next.startsWith('-'))
   return wantsNoMore ? `${long}=` : long
+}
+
+/** A switch that is on does not mind being switched on. */
+function isSwitchedAlike({ type }: Flag, earlier: unknown, value: unknown): boolean {
+  return type.placeholder === undefined && earlier === value
 }
 
 /** As it was typed, but for a second dash. */

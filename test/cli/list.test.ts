@@ -268,7 +268,8 @@ for (const [what, args, message] of mistakes) {
   test(`${what} is a mistake of whoever typed list: one line, exit code 1`, async (t) => {
     const { path } = await filled(t)
     await writeFile(join(path, 'config.yaml'), "listConfig: {expr: '('}\n")
-    const { code, out, err } = await list('--image-path', path, ...args(path))
+    const given = args(path)
+    const { code, out, err } = await list(...given, ...(given.includes('--image-path') ? [] : ['--image-path', path]))
     assert.deepEqual([code, out], [1, ''])
     assert.match(err, /^error: [^\n]*\n$/)
     assert.match(err, message)
