@@ -13,9 +13,9 @@ import { atOnce } from '../async/at-once.ts'
 import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import type { ImageName } from '../oci/image-name.ts'
-import { type Descriptor, type Platform, parseManifest } from '../oci/manifest.ts'
+import { type Descriptor, imageConfigOf, type Platform, parseManifest, platformOfConfig } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/name.ts'
-import { formatPlatform } from '../oci/platform.ts'
+import { formatPlatform, NO_PLATFORM, parsePlatform } from '../oci/platform.ts'
 import { attestationsOf, chooseManifests, missingPlatforms, offeredPlatforms, type WantedPlatforms } from '../oci/platform-choice.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { sizeText } from '../store/size-text.ts'
@@ -55,6 +55,8 @@ export class LoadError extends Error {}
 const BLOBS_AT_ONCE = 4
 const MANIFESTS_AT_ONCE = 4
 const MOST_NESTED = 4
+/** Of a config that is asked for its platform. */
+const MOST_CONFIG_BYTES = 4 * 1024 * 1024
 
 /** What cosign puts behind `sha256-<hex>`. */
 const COSIGN_ENDINGS = ['sig', 'att', 'sbom']
@@ -91,6 +93,7 @@ export class ImageLoad {
     if (top.entry.kind === 'index') this.#judgePlatforms()
     this.#progress.phase = 'blobs'
     await this.#blobs([...this.#manifests.values()])
+    if (top.entry.kind === 'image') await this.#judgeOwnPlatform(top)
     if (this.#options.referrers) await this.#referrers()
     if (tag !== undefined) await this.#confirmTag(tag, top.entry.digest)
     await this.#durable()
@@ -136,6 +139,18 @@ export class ImageLoad {
     const isEmpty = [...this.#manifests.values()].every(({ kind }) => kind === 'index')
     if (isEmpty && missing.length > 0) throw new LoadError(`it has no image for ${names(missing)}; ${has}`)
     if (missing.length > 0 && this.#offered.length > 0) this.warnings.push(`it has no image for ${names(missing)}; ${has}`)
+  }
+
+  /** An image that was named is loaded, whatever it is for: only its config tells. */
+  async #judgeOwnPlatform({ entry, bytes }: ManifestAnswer): Promise<void> {
+    const { platforms } = this.#options
+    const config = platforms === 'all' || bytes === undefined ? undefined : imageConfigOf(parseManifest(bytes, entry.mediaType))
+    const configBytes = config && (await this.#deps.supply.bytesOf(config.digest, MOST_CONFIG_BYTES))
+    const said = configBytes && platformOfConfig(configBytes)
+    const platform = said && parsePlatform(formatPlatform(said))
+    if (platform === undefined || formatPlatform(platform) === NO_PLATFORM) return
+    const missing = missingPlatforms(platforms, [platform]).map(formatPlatform)
+    if (missing.length > 0) this.warnings.push(`it is for ${formatPlatform(platform)}, not for ${missing.join(', ')}`)
   }
 
   /** @throws LoadError for what is missing and may not be asked for */

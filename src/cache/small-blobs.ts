@@ -51,7 +51,8 @@ export class SmallBlobs {
   }
 }
 
-async function readWhole(blob: StoredBlob): Promise<Buffer> {
+/** All of it, in memory. */
+export async function readWhole(blob: StoredBlob): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(blob.sizeBytes)
   let filled = 0
   const inPlace: ReadBuffers = { take: () => bytes.subarray(filled), takeAhead: () => undefined, give: () => {} }

@@ -2,6 +2,7 @@
 import { abortable } from '../async/abortable.ts'
 import { OVER } from '../async/over.ts'
 import type { Clock } from '../observe/clock.ts'
+import { type Digest, isDigestOf } from '../oci/digest.ts'
 import { sizeText } from '../store/size-text.ts'
 import { isSystemError, type Space } from '../store/space.ts'
 import type { Store } from '../store/store.ts'
@@ -11,6 +12,7 @@ import { troubleOf } from './answer.ts'
 import type { BlobUse } from './catalog.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
+import { readWhole } from './small-blobs.ts'
 import type { Source } from './sources.ts'
 import type { Verifications } from './verification.ts'
 
@@ -56,6 +58,21 @@ export class Supply {
     const right = await verifications.confirmed(digest, stored)
     right?.close()
     return right !== undefined
+  }
+
+  /** What is stored, whole, for whoever can do without it: undefined where it cannot be read, is not right, or has more bytes than that. */
+  async bytesOf(digest: Digest, mostBytes: number): Promise<Buffer | undefined> {
+    const stored = await this.#deps.store.openBlob(digest).catch(() => undefined)
+    if (stored === undefined) return undefined
+    try {
+      const bytes = stored.sizeBytes > mostBytes ? undefined : await readWhole(stored)
+      return bytes !== undefined && isDigestOf(digest, bytes) ? bytes : undefined
+    } catch (error) {
+      if (isSystemError(error)) return undefined
+      throw error
+    } finally {
+      stored.close()
+    }
   }
 
   /**

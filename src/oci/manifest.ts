@@ -4,6 +4,7 @@ import {
   DOCKER_LIST,
   DOCKER_MANIFEST,
   essence,
+  isImageConfig,
   isSchema1,
   kindOfMediaType,
   type ManifestKind,
@@ -93,6 +94,21 @@ export function parseManifest(bytes: Uint8Array, contentType: string | null | un
 /** Made by BuildKit beside an image: nobody pulls its layers with the image. */
 export function isAttestation(manifest: Manifest): boolean {
   return manifest.blobs.some((blob) => blob.mediaType === 'application/vnd.in-toto+json')
+}
+
+/** The config that says what an image is for; undefined for an artifact, which is for nothing in particular. */
+export function imageConfigOf({ artifactType, blobs: [first] }: Manifest): Descriptor | undefined {
+  return first !== undefined && first.mediaType === artifactType && isImageConfig(first.mediaType) ? first : undefined
+}
+
+/** What the config of an image says that it is for; undefined where it says nothing, or is none. */
+export function platformOfConfig(bytes: Uint8Array): Platform | undefined {
+  try {
+    return readPlatform(parseJson(bytes))
+  } catch (error) {
+    if (error instanceof ManifestError) return undefined
+    throw error
+  }
 }
 
 function parseJson(bytes: Uint8Array): Json {

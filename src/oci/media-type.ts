@@ -9,6 +9,16 @@ export const OCI_ARTIFACT = 'application/vnd.oci.artifact.manifest.v1+json'
 /** Sent with every manifest request upstream, whatever the client sent: less makes registries convert or refuse. */
 export const MANIFEST_ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, '*/*;q=0.1'].join(', ')
 
+const IMAGE_CONFIGS: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+])
+
+/** Whether it is the config of an image that runs somewhere; artifacts have others. */
+export function isImageConfig(mediaType: string): boolean {
+  return IMAGE_CONFIGS.has(mediaType)
+}
+
 export type ManifestKind = 'index' | 'image' | 'artifact'
 
 const KINDS: ReadonlyMap<string, ManifestKind> = new Map([

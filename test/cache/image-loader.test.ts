@@ -164,6 +164,62 @@ cacheTest('An index without the wanted platform fails, and names those that it h
   assert.deepEqual([both.is, both.warnings], ['loaded', ['it has no image for linux/riscv64; it has linux/amd64, linux/arm64/v8']])
 })
 
+const riscv = parsePlatform('linux/riscv64') as Platform
+const OCI_ARTIFACT_FIELDS = { artifactType: 'application/vnd.example.thing' }
+type Said = Readonly<Record<string, unknown>>
+const own: [what: string, config: Said, wanted: readonly Platform[] | 'all', warnings: readonly string[], fields?: Said][] = [
+  ['of a wanted platform is loaded without a word', { os: 'linux', architecture: 'amd64' }, [AMD], []],
+  [
+    'of another one is loaded with a warning',
+    { os: 'linux', architecture: 'amd64' },
+    [ARM],
+    ['it is for linux/amd64, not for linux/arm64'],
+  ],
+  [
+    'of one of several that are wanted is loaded with a warning',
+    { os: 'linux', architecture: 'amd64' },
+    [AMD, ARM, riscv],
+    ['it is for linux/amd64, not for linux/arm64, linux/riscv64'],
+  ],
+  [
+    'of another variant is loaded with a warning',
+    { os: 'linux', architecture: 'arm', variant: 'v6' },
+    [parsePlatform('linux/arm/v7') as Platform],
+    ['it is for linux/arm/v6, not for linux/arm/v7'],
+  ],
+  [
+    'of any variant will do where none is wanted',
+    { os: 'linux', architecture: 'arm', variant: 'v6' },
+    [parsePlatform('linux/arm') as Platform],
+    [],
+  ],
+  ['of any platform will do where all are wanted', { os: 'linux', architecture: 'amd64' }, 'all', []],
+  ['that does not say its platform is loaded without a word', { some: 'thing' }, [ARM], []],
+  ['that says only half of it, too', { architecture: 'amd64' }, [ARM], []],
+  ['that says no word of ours, too', { os: 'li nux', architecture: 'amd64' }, [ARM], []],
+  ['that is for unknown/unknown, too', { os: 'unknown', architecture: 'unknown' }, [ARM], []],
+  ['whose config is none, too', [] as never, [ARM], []],
+  ['that is an artifact, too', { os: 'linux', architecture: 'amd64' }, [ARM], [], OCI_ARTIFACT_FIELDS],
+]
+for (const [what, config, platforms, warnings, fields] of own) {
+  cacheTest(`A single image ${what}`, async (ground) => {
+    const cache = await ground.start()
+    const { digest } = ground.hub().content.addImage('some/app', '1', { config, fields: fields ?? {} })
+    assert.deepEqual(await load(cache, NAME, { platforms }), { is: 'loaded', digest, warnings })
+    assert.deepEqual(await load(cache, NAME, { platforms }), { is: 'complete', digest, warnings }, 'the next run says the same')
+  })
+}
+
+cacheTest('A config of another type is not asked what it is for', async (ground) => {
+  const cache = await ground.start()
+  const { content } = ground.hub()
+  const config = content.addBlob(JSON.stringify({ os: 'linux', architecture: 'amd64' }))
+  const size = content.blob(undefined, config)?.sizeBytes
+  const fields = { config: { mediaType: 'application/vnd.cncf.helm.config.v1+json', digest: config, size } }
+  const { digest } = content.addImage('some/app', '1', { fields })
+  assert.deepEqual(await load(cache, NAME, { platforms: [ARM] }), { is: 'loaded', digest, warnings: [] })
+})
+
 cacheTest('Foreign layers are left alone', async (ground) => {
   const cache = await ground.start()
   const { config } = ground
