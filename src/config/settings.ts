@@ -13,6 +13,7 @@ import {
   duration,
   durationUpTo,
   expressionText,
+  filesToReread,
   HOUR_MS,
   host,
   integer,
@@ -359,7 +360,7 @@ export const settings = {
   preloadImages: {
     flag: '--preload-images',
     of: ['serve'],
-    type: path,
+    type: filesToReread,
     since: 'loading',
     live: true,
     help: 'Lists of images to load in the background: files and globs, separated by commas.',

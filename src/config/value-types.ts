@@ -47,6 +47,13 @@ const text = (want: string, placeholder: string): ScalarType<string> =>
 
 export const plainText = text('text', 'TEXT')
 export const path = text('a path', 'PATH')
+const STANDARD_INPUT = ['-', '/dev/stdin']
+/** For lists that are read again and again. */
+export const filesToReread = scalarType({
+  want: 'files and globs; standard input can be read only once',
+  placeholder: 'PATH',
+  parse: (scalar) => (scalar.text.split(',').some((file) => STANDARD_INPUT.includes(file.trim())) ? undefined : path.parse(scalar)),
+})
 /** People write `password: 12345`, and mean the text. */
 export const anyText = scalarType({ want: 'text', placeholder: 'TEXT', parse: ({ text }) => text, show: () => 'a value' })
 

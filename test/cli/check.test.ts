@@ -74,6 +74,14 @@ const cases: Case[] = [
     'error: $/c.yaml:1: admin.tokenFile: found a token of 5 characters in $/token, want at least 16\n',
   ],
   ['A list of images is read', 'preloadImages: $/list.txt', { 'list.txt': '# base\nalpine:3\n' }, 0, FINE, ''],
+  [
+    'A preload list on standard input is a mistake',
+    'preloadImages: "-"',
+    {},
+    1,
+    '',
+    'error: $/c.yaml:1: preloadImages: found "-", want files and globs; standard input can be read only once\n',
+  ],
   ['Lists that are not there are a mistake', 'imageFile: $/none*.txt', {}, 1, '', 'error: imageFile: no files matched "$/none*.txt"\n'],
 ]
 for (const [sentence, yaml, files, code, out, err] of cases) {

@@ -56,6 +56,7 @@ const read: [sentence: string, args: string[], words: string[], values: Record<s
   ['A switch of the other program takes F', ['--cache-manifests=F'], [], { cacheManifests: false }],
   ['A switch of the other program may stand alone', ['-m'], [], { cacheManifests: true }],
   ['Flags of a list and of a port are read', ['--preload-images', 'x', '--metrics', '10'], [], { preloadImages: 'x', metrics: 10 }],
+  ['Preload lists may be files that have a dash in their names', ['--preload-images', './-,a-b'], [], { preloadImages: './-,a-b' }],
 ]
 for (const [sentence, args, words, values] of read) {
   test(sentence, () => {
@@ -93,6 +94,10 @@ const refused: [args: string[], message: string][] = [
   [['list', '--pattern', 'a', '--pattern', 'b'], '--pattern: found more than once, want it once'],
   [['--image-path', '/x', '-image-path', '/y'], '--image-path: found more than once, want it once'],
   [['--air-gapped', '--air-gapped=false'], '--air-gapped: found more than once, want it once'],
+  ...['-', 'a.txt, -', '/dev/stdin,a.txt'].map((spec): [string[], string] => [
+    ['--preload-images', spec],
+    `--preload-images: found "${spec}", want files and globs; standard input can be read only once`,
+  ]),
   [['--vresion'], '--vresion: found an unknown flag, want --version (the nearest) or another one that --help lists'],
   [['--constructor'], '--constructor: found an unknown flag, want one that --help lists'],
   [['--port'], '--port: found no value, want a whole number from 0 to 65535'],
