@@ -1,9 +1,13 @@
 /** The command `check`: whether the server would start with a configuration. Reads it, and the files that it names, and touches nothing else. */
+import { access, constants, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { reasonOf } from '../config/errno.ts'
 import { ConfigError } from '../config/error.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { printable } from '../observe/printable.ts'
 import { ImageFileError, listedImages } from '../server/image-files.ts'
 import { configuredNames } from '../server/which-registry.ts'
+import { errorCode } from '../store/file.ts'
 import { type CheckReport, checkDocument, settingsTable } from './check-report.ts'
 import type { Command } from './command.ts'
 import type { Io } from './io.ts'
@@ -33,10 +37,29 @@ function tell({ mistakes, warnings, settings }: CheckReport, print: boolean, io:
 async function lookAt(load: () => Promise<LoadedConfig>): Promise<CheckReport> {
   try {
     const loaded = await load()
-    return { ...loaded, mistakes: await mistakesOfLists(loaded) }
+    return { ...loaded, mistakes: [...(await mistakesOfLogFile(loaded)), ...(await mistakesOfLists(loaded))] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return { mistakes: [error.message, ...error.others], warnings: [], settings: [] }
+  }
+}
+
+async function mistakesOfLogFile({ config: { logFile } }: LoadedConfig): Promise<readonly string[]> {
+  const why = logFile === undefined ? undefined : await whyUnwritable(logFile)
+  return why === undefined ? [] : [`logFile: cannot write ${logFile}: ${why}, want a file that can be written`]
+}
+
+/** What is not there yet would be made in its directory; here nothing is made. */
+async function whyUnwritable(file: string): Promise<string | undefined> {
+  try {
+    const stats = await stat(file).catch((error: unknown) => {
+      if (errorCode(error) !== 'ENOENT') throw error
+    })
+    if (stats?.isDirectory() === true || file.endsWith('/')) return 'it is a directory'
+    await access(stats === undefined ? dirname(file) : file, constants.W_OK)
+    return undefined
+  } catch (error) {
+    return reasonOf(error)
   }
 }
 

@@ -73,6 +73,19 @@ const cases: Case[] = [
     '',
     'error: $/c.yaml:1: admin.tokenFile: found a token of 5 characters in $/token, want at least 16\n',
   ],
+  ['A log file that is not there yet is no mistake', 'logFile: $/server.log', {}, 0, FINE, ''],
+  ['A log file that is there is none', 'logFile: $/server.log', { 'server.log': 'a line\n' }, 0, FINE, ''],
+  ...(
+    [
+      ['in a directory that is not there', '$/none/server.log', 'no such file or directory'],
+      ['below a file', '$/server.log/x', 'part of its path is no directory'],
+      ['that is a directory', '$', 'it is a directory'],
+      ['that would be a directory', '$/none/', 'it is a directory'],
+    ] as const
+  ).map(([what, file, why]): Case => {
+    const err = `error: logFile: cannot write ${file}: ${why}, want a file that can be written\n`
+    return [`A log file ${what} is a mistake`, `logFile: ${file}`, { 'server.log': '' }, 1, '', err]
+  }),
   ['A list of images is read', 'preloadImages: $/list.txt', { 'list.txt': '# base\nalpine:3\n' }, 0, FINE, ''],
   [
     'A preload list on standard input is a mistake',
