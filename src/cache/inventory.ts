@@ -55,6 +55,8 @@ export type Totals = {
   readonly bytes: number
   /** Rows whose image is not complete. */
   readonly incomplete: number
+  /** References that point at manifests that are not there: they have no row. */
+  readonly lostReferences: number
 }
 
 /** One for all that have none. */
@@ -80,8 +82,11 @@ export function blobsOf({ manifest }: InventoryRow, { hasBlob }: Stored): readon
   return manifest.blobs.map((use) => ({ ...use, stored: hasBlob(use.digest) }))
 }
 
-/** Of some rows: what images share counts once. */
-export function totalsOf(rows: readonly InventoryRow[], { catalog, hasBlob }: Stored): Totals {
+/**
+ * Of some rows: what images share counts once.
+ * @param isMeant which references are asked for
+ */
+export function totalsOf(rows: readonly InventoryRow[], { catalog, hasBlob }: Stored, isMeant = (_reference: string) => true): Totals {
   const manifests = new Set(rows.map(({ manifest }) => manifest))
   const images = new Set(manifests)
   for (const { holding } of rows) for (const image of cachedImagesOf(holding.images, catalog)) images.add(image)
@@ -100,6 +105,7 @@ export function totalsOf(rows: readonly InventoryRow[], { catalog, hasBlob }: St
     blobs: counted.size,
     bytes,
     incomplete: rows.filter(({ holding }) => !holding.complete).length,
+    lostReferences: catalog.lostReferences.filter(isMeant).length,
   }
 }
 

@@ -1,5 +1,5 @@
 /** What `list` prints: the columns of the program before this one, one reference a line, or one JSON document. Values in, text out. */
-import { blobsOf, type InventoryRow, type Stored, type Totals, totalsOf } from '../cache/inventory.ts'
+import { blobsOf, type InventoryRow, type Stored, type Totals } from '../cache/inventory.ts'
 import type { Overview } from '../cache/survey.ts'
 import { printable } from '../observe/printable.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
@@ -39,23 +39,32 @@ export function referenceLines(rows: readonly InventoryRow[]): string {
   return text(rows.map(({ reference }) => reference))
 }
 
-export function imageDocument(store: string, rows: readonly InventoryRow[], stored: Overview): string {
+export function imageDocument(store: string, rows: readonly InventoryRow[], stored: Overview, totals: Totals): string {
   return document({
     store,
     images: rows.map((row) => imageFields(row, stored)),
-    totals: totalsOf(rows, stored),
+    totals,
     unneededBlobs: stored.unneededBlobs,
   })
 }
 
 /** For a person, below the table. */
-export function totalsLines({ references, manifests, blobs, bytes, incomplete }: Totals): string {
+export function totalsLines(totals: Totals): string {
+  const { references, manifests, blobs, bytes, incomplete } = totals
   const counted = [count(references, 'reference'), count(manifests, 'manifest'), `${count(blobs, 'blob')} of ${sizeText(bytes)}`].join(', ')
   const lacking = `${count(incomplete, 'image')} ${incomplete === 1 ? 'is' : 'are'} incomplete`
-  return text([
+  const lines = [
     `${counted}; layers that images share are counted once`,
     ...(incomplete === 0 ? [] : [`${lacking}: a pull or load brings what is missing, and --blobs shows it`]),
-  ])
+  ]
+  return `${text(lines)}${lostLine(totals)}`
+}
+
+/** Empty where there are none. */
+export function lostLine({ lostReferences }: Pick<Totals, 'lostReferences'>): string {
+  if (lostReferences === 0) return ''
+  const [point, manifests] = lostReferences === 1 ? ['points', 'a manifest that is'] : ['point', 'manifests that are']
+  return text([`${count(lostReferences, 'reference')} ${point} at ${manifests} not there: see ociregistry verify`])
 }
 
 export function pullTable(pulls: readonly ListedSpool[], style: TableStyle): Iterable<string> {

@@ -65,12 +65,14 @@ async function printImages(config: Config, values: CommandLineValues, io: Io): P
   const log = createLog({ level: config.logLevel, format: config.logFormat, write: (text) => io.stderr(text), clock: io.clock })
   const stored = await overlookStore(storeToRead(config.imagePath, log), io.clock, log)
   const all = takeInventory(stored)
-  const rows = patterns === undefined ? all : all.filter(({ reference }) => patterns.matches(reference))
-  if (values.json === true) return io.stdout(tables.imageDocument(config.imagePath, rows, stored))
-  if (rows.length === 0) return io.stderr(nothingIn(config, all.length, patterns))
+  const isMeant = (reference: string) => patterns === undefined || patterns.matches(reference)
+  const rows = all.filter(({ reference }) => isMeant(reference))
+  const totals = totalsOf(rows, stored, isMeant)
+  if (values.json === true) return io.stdout(tables.imageDocument(config.imagePath, rows, stored, totals))
+  if (rows.length === 0) return io.stderr(`${nothingIn(config, all.length, patterns)}${tables.lostLine(totals)}`)
   if (values.format === 'url') io.stdout(tables.referenceLines(rows))
   else print(tables.imageTable(rows, styleOf(config, values, io), values.blobs === true ? stored : undefined), io)
-  io.stderr(tables.totalsLines(totalsOf(rows, stored)))
+  io.stderr(tables.totalsLines(totals))
 }
 
 async function printPulls(config: Config, values: CommandLineValues, io: Io): Promise<void> {

@@ -148,18 +148,27 @@ test('References are printed one a line', () => {
 
 const LACKING = 'a pull or load brings what is missing, and --blobs shows it\n'
 const totals: [
-  numbers: [references: number, manifests: number, blobs: number, bytes: number, incomplete: number],
+  numbers: [references: number, manifests: number, blobs: number, bytes: number, incomplete: number, lostReferences: number],
   line: string,
   more: string,
 ][] = [
-  [[0, 0, 0, 0, 0], '0 references, 0 manifests, 0 blobs of 0 bytes', ''],
-  [[1, 1, 1, 100, 1], '1 reference, 1 manifest, 1 blob of 100 bytes', `1 image is incomplete: ${LACKING}`],
-  [[2, 3, 4, 5 * 1024 ** 3, 2], '2 references, 3 manifests, 4 blobs of 5.0 GiB', `2 images are incomplete: ${LACKING}`],
+  [[0, 0, 0, 0, 0, 0], '0 references, 0 manifests, 0 blobs of 0 bytes', ''],
+  [
+    [1, 1, 1, 100, 1, 1],
+    '1 reference, 1 manifest, 1 blob of 100 bytes',
+    `1 image is incomplete: ${LACKING}1 reference points at a manifest that is not there: see ociregistry verify\n`,
+  ],
+  [
+    [1, 1, 1, 200, 0, 3],
+    '1 reference, 1 manifest, 1 blob of 200 bytes',
+    '3 references point at manifests that are not there: see ociregistry verify\n',
+  ],
+  [[2, 3, 4, 5 * 1024 ** 3, 2, 0], '2 references, 3 manifests, 4 blobs of 5.0 GiB', `2 images are incomplete: ${LACKING}`],
 ]
-for (const [[references, manifests, blobs, bytes, incomplete], line, more] of totals) {
+for (const [[references, manifests, blobs, bytes, incomplete, lostReferences], line, more] of totals) {
   test(`Totals: ${line}`, () =>
     assert.equal(
-      totalsLines({ references, manifests, blobs, bytes, incomplete }),
+      totalsLines({ references, manifests, blobs, bytes, incomplete, lostReferences }),
       `${line}; layers that images share are counted once\n${more}`,
     ))
 }

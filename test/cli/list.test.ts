@@ -211,6 +211,37 @@ test('list changes nothing in a store: what is damaged is logged and left out', 
   assert.deepEqual(await snapshot(path), before)
 })
 
+const lost: [what: string, args: string[], listed: number, lines: string[]][] = [
+  ['all that is stored', [], 2, ['2 references point at manifests that are not there: see ociregistry verify']],
+  ['what a pattern means', ['--pattern', 'app:v1|tool'], 1, ['1 reference points at a manifest that is not there: see ociregistry verify']],
+  [
+    'nothing that is left',
+    ['--pattern', 'app:v1'],
+    0,
+    ['none of 2 in $ matches app:v1', '1 reference points at a manifest that is not there: see ociregistry verify'],
+  ],
+  ['what was never there', ['--pattern', 'tool'], 1, []],
+]
+for (const [what, args, listed, lines] of lost) {
+  test(`References whose manifests are damaged or gone are counted beside the totals of ${what}`, async (t) => {
+    const { path, app, store } = await filled(t)
+    const gone = await storeImage(store, 'quay.io/team/gone:1', { layers: [Buffer.from('gone')] }, new FakeContent())
+    await rm(recordFile(path, gone.digest))
+    await appendFile(recordFile(path, app.digest), 'damaged')
+    const own = (reference: string) => args.length === 0 || new RegExp(args[1] ?? '').test(reference)
+    const { code, out, err } = await list('--log-level', 'error', '--format', 'url', '--image-path', path, ...args)
+    assert.equal(code, 0)
+    assert.deepEqual(out.split('\n').filter((reference) => reference !== '' && own(reference)).length, listed)
+    const said = err.replaceAll(path, '$').split('\n')
+    assert.deepEqual(
+      said.filter((line) => /not there|none of/.test(line)),
+      lines,
+    )
+    const { totals } = JSON.parse((await list('--json', '--image-path', path, ...args)).out)
+    assert.equal(totals.lostReferences, lines.length === 0 ? 0 : Number.parseInt(lines.at(-1) ?? '', 10))
+  })
+}
+
 test('list runs beside whoever holds the store', async (t) => {
   const { path } = await filled(t)
   const self = { program: 'ociregistry', version: '1.2.3', pid: 7, hostname: 'edge' }
