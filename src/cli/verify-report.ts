@@ -23,6 +23,11 @@ export function isSound(report: VerifyReport): boolean {
   return report.check.findings.every((finding) => !remainsWrong(report, finding))
 }
 
+/** Whether nothing is missing of any image whose manifest is stored. Not after a repair, which may bring other manifests. */
+export function isComplete({ check }: VerifyReport): boolean {
+  return check.findings.every(({ verdict }) => verdict !== 'incomplete')
+}
+
 export function verifyTable(report: VerifyReport): string {
   const { store, check, outcomes } = report
   const { blobs, records, references } = check.checked
@@ -40,7 +45,7 @@ export function verifyTable(report: VerifyReport): string {
 function adviceOn({ check, outcomes }: VerifyReport, remaining: number): string[] {
   const mend =
     'to mend what is wrong: stop the server and run ociregistry verify --repair, or remove the files while it runs: they are fetched again'
-  const complete = 'incomplete images are completed when they are pulled from the server'
+  const complete = 'incomplete images are completed by ociregistry load, or when they are pulled from the server'
   return [
     ...(remaining > 0 && outcomes === undefined ? [mend] : []),
     ...(check.findings.some(({ verdict }) => verdict === 'incomplete') ? [complete] : []),

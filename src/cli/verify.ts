@@ -9,7 +9,7 @@ import { lockHolder } from '../store/lock.ts'
 import type { Command } from './command.ts'
 import { refuseOtherThanStore } from './held-store.ts'
 import type { Io } from './io.ts'
-import { isSound, type VerifyReport, verifyDocument, verifyTable } from './verify-report.ts'
+import { isComplete, isSound, type VerifyReport, verifyDocument, verifyTable } from './verify-report.ts'
 
 /** It shares the disk with a server that runs on the store. */
 const BESIDE_A_SERVER_BYTES_PER_SECOND = 200 * 1024 * 1024
@@ -22,17 +22,21 @@ export const verify: Command = {
   mistakeCode: 2,
   examples: [
     'ociregistry verify --image-path /var/lib/ociregistry',
+    'ociregistry verify --complete --image-path /var/lib/ociregistry',
     'ociregistry verify --json --rate 50MiB',
     'ociregistry --config-file config.yaml verify --repair',
   ],
   async run(line, io) {
+    const { json, complete, repair } = line.values
+    if (complete === true && repair === true)
+      throw new ConfigError('--complete: found beside --repair, want one of the two: first mend, then look')
     const { config } = await loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
     await refuseOtherThanStore(config.imagePath, 'verify')
     const awake = setInterval(() => {}, 1000) // pauses alone do not keep the process alive
     try {
       const report = await verified(config, line.values, io)
-      io.stdout(line.values.json === true ? verifyDocument(report) : verifyTable(report))
-      return isSound(report) ? 0 : 1
+      io.stdout(json === true ? verifyDocument(report) : verifyTable(report))
+      return isSound(report) && (complete !== true || isComplete(report)) ? 0 : 1
     } finally {
       clearInterval(awake)
     }

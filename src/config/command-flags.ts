@@ -33,6 +33,13 @@ export const commandFlags = {
     default: false,
     help: 'Move what is wrong to quarantine/ and fetch it again; only while no server runs on the store.',
   },
+  complete: {
+    flag: '--complete',
+    of: ['verify'],
+    type: boolean,
+    default: false,
+    help: 'Exit with 1 where an image is incomplete, too; of an index only its stored images count.',
+  },
   pattern: {
     flag: '--pattern',
     of: ['list', 'prune'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Finding } from '../../src/cache/store-check.ts'
-import { isSound, type Outcome, type VerifyReport, verifyDocument, verifyTable } from '../../src/cli/verify-report.ts'
+import { isComplete, isSound, type Outcome, type VerifyReport, verifyDocument, verifyTable } from '../../src/cli/verify-report.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 
 const DIGEST = digestOf(Buffer.from('x'))
@@ -47,6 +47,18 @@ for (const [what, found, row] of rows) {
     assert.equal(lines[2], '')
   })
 }
+
+const lacking: [sentence: string, found: Partial<Finding>[], complete: boolean][] = [
+  ['A store of which nothing is told is complete', [], true],
+  ['What is unused makes no store incomplete', [{ verdict: 'unused' }], true],
+  ['An image that lacks something does', [{ verdict: 'unused' }, { verdict: 'incomplete', kind: 'image' }], false],
+]
+for (const [sentence, found, complete] of lacking) test(sentence, () => assert.equal(isComplete(report(found.map(finding))), complete))
+
+test('Who reads of incomplete images reads what completes them', () => {
+  const line = '\nincomplete images are completed by ociregistry load, or when they are pulled from the server\n'
+  assert.ok(verifyTable(report([finding({ verdict: 'incomplete', kind: 'image' })])).endsWith(line))
+})
 
 const verdicts: [sentence: string, found: Partial<Finding>, outcome: Outcome | undefined, sound: boolean][] = [
   ['What is wrong is not sound', {}, undefined, false],

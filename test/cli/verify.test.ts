@@ -8,11 +8,20 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
 import { StoreLock } from '../../src/store/lock.ts'
 import { type FakeRegistry, startFakeRegistry } from '../support/fake-registry.ts'
-import type { FakeContent } from '../support/fake-registry-content.ts'
+import { FakeContent } from '../support/fake-registry-content.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { MemoryLog } from '../support/log.ts'
 import { snapshot } from '../support/old-store.ts'
-import { blobFile, flipBit, flipBitOfManifest, recordFile, referenceFile, type StoredImage, storeImage } from '../support/stored-image.ts'
+import {
+  blobFile,
+  flipBit,
+  flipBitOfManifest,
+  recordFile,
+  referenceFile,
+  type StoredImage,
+  storeImage,
+  storeIndex,
+} from '../support/stored-image.ts'
 import { FakeIo } from './fake-io.ts'
 
 const V1 = 'quay.io/team/app:v1'
@@ -61,6 +70,29 @@ test('verify of an incomplete image says so, and exits with 0', async (t) => {
   assert.equal(code, 0)
   assert.match(out, new RegExp(`^image +${image.digest} +${V1} +incomplete: 1 of its 3 blobs \\(3 bytes\\) are not in the store$`, 'm'))
 })
+
+const completeness: [what: string, make: (ground: Awaited<ReturnType<typeof filled>>) => Promise<unknown>, code: number][] = [
+  ['a store in which nothing is missing', async () => {}, 0],
+  ['an image without one of its layers', ({ path, image }) => rm(blobFile(path, image.layers[0] as Digest)), 1],
+  ['an image with a damaged layer', ({ path, image }) => flipBit(blobFile(path, image.layers[0] as Digest)), 1],
+  [
+    'an index of which another platform was never cached',
+    ({ store, image }) => {
+      const upstream = new FakeContent()
+      return storeIndex(store, 'quay.io/team/app:list', [image, upstream.addImage('team/app', undefined)], upstream)
+    },
+    0,
+  ],
+]
+for (const [what, make, wanted] of completeness) {
+  test(`verify --complete of ${what} exits with ${wanted}`, async (t) => {
+    const ground = await filled(t)
+    await make(ground)
+    const { code, err } = await verify('--complete', '--image-path', ground.path)
+    assert.deepEqual([code, err], [wanted, ''])
+    assert.equal((await verify('--complete', '--json', '--image-path', ground.path)).code, wanted)
+  })
+}
 
 test('verify --json prints one document', async (t) => {
   const { path, image } = await filled(t)
@@ -116,6 +148,7 @@ test('The help of verify has examples that work', async (t) => {
 
 const mistakes: [sentence: string, args: (path: string) => string[], message: RegExp][] = [
   ['An unknown flag', () => ['--jsn'], /--jsn: found an unknown flag, want --json/],
+  ['A repair of what is incomplete', () => ['--complete', '--repair'], /--complete: found beside --repair, want one of the two/],
   ['A rate of nothing', () => ['--rate', '0'], /--rate: found "?0"?, want bytes a second such as 20MiB, more than 0/],
   ['A flag of serve', () => ['--port', '1'], /--port: found with the command verify, want it with the command serve/],
   ['A word too many', () => ['now'], /"now": found a word behind the command verify/],
