@@ -117,6 +117,23 @@ cacheTest('What is complete is not asked for again', async (ground) => {
   assert.equal(ground.upstreams.calls, calls)
 })
 
+cacheTest('A load counts as a pull of what it names, also where all is there: of the index and of the images', async (ground) => {
+  await ground.start()
+  const { amd, arm } = addMulti(ground)
+  await load(ground.cache, NAME, { platforms: [AMD, ARM] })
+  await ground.restart()
+  await ground.clock.advance(3600_000)
+  const again = ground.clock.now()
+  assert.equal((await load(ground.cache)).is, 'complete')
+  const { catalog } = await ground.restart()
+  const pulledMs = [NAME, `quay.io/some/app@${amd.digest}`, `quay.io/some/app@${arm.digest}`].map((name) => catalog.ref(name)?.pulledMs)
+  assert.deepEqual(
+    pulledMs.map((ms) => ms === again),
+    [true, true, false],
+    'what is not loaded again stays as old as it was',
+  )
+})
+
 cacheTest('Another platform that is wanted later is added', async (ground) => {
   await ground.start()
   const { amd, arm } = addMulti(ground)
