@@ -3,7 +3,9 @@ import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Ground, putInPlace, takeAway, type Wanted } from '../../src/cli/installation.ts'
+import { run } from '../../src/cli/run.ts'
 import { temporaryDirectory } from '../support/files.ts'
+import { FakeIo } from './fake-io.ts'
 
 const wanted: Wanted = {
   texts: { service: 'service', socket: 'socket', sysusers: 'sysusers', tmpfiles: 'tmpfiles', config: 'config' },
@@ -144,4 +146,31 @@ test('A file that cannot be written is one line, with what to do', async (t) => 
     name: 'ConfigError',
     message: new RegExp(`^cannot write ${root}/usr/local/bin/ociregistry: .*; run it as root, or with --root DIRECTORY$`),
   })
+})
+
+const WANTED = 'want the root directory of another system, as an absolute path'
+const roots: [what: string, root: string, why: string][] = [
+  ['relative', 'mnt/image', ''],
+  ['this directory', '.', ''],
+  ['not there', '$/none', ': no such file or directory'],
+  ['a file', '$/file', ': it is no directory'],
+  ['below a file', '$/file/x', ': part of its path is no directory'],
+]
+for (const command of ['install', 'uninstall']) {
+  for (const [what, root, why] of roots) {
+    test(`${command}: a root that is ${what} is one mistake, and nothing is made`, async (t) => {
+      const directory = await temporaryDirectory(t)
+      await writeFile(join(directory, 'file'), '')
+      const io = new FakeIo()
+      assert.equal(await run([command, '--systemd', '--root', root.replace('$', directory)], io), 1)
+      assert.deepEqual([io.out, io.err.replaceAll(directory, '$')], ['', `error: --root: found "${root}"${why}, ${WANTED}\n`])
+      assert.deepEqual(await readdir(directory), ['file'])
+    })
+  }
+}
+
+test('uninstall: a root that is there is taken', async (t) => {
+  const io = new FakeIo()
+  assert.equal(await run(['uninstall', '--systemd', '--dry-run', '--root', `${await temporaryDirectory(t)}/`], io), 0)
+  assert.equal(io.err, '')
 })
