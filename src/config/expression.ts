@@ -1,4 +1,5 @@
 /** Regular expressions of users: Go's syntax, in time linear in what they are matched against, loaded when the first one is read. */
+import { showPart } from './tree.ts'
 
 export type Expression = {
   /** As it was written. */
@@ -26,7 +27,7 @@ export async function parsePatterns(source: string): Promise<Patterns> {
       try {
         return await parseExpression(part)
       } catch (cause) {
-        throw new Error(`${JSON.stringify(part)}: ${(cause as Error).message}`, { cause })
+        throw new Error(`${JSON.stringify(showPart(part))}: ${(cause as Error).message}`, { cause })
       }
     }),
   )
@@ -35,12 +36,14 @@ export async function parsePatterns(source: string): Promise<Patterns> {
 
 /** @throws Error that says what is wrong with it */
 export async function parseExpression(source: string): Promise<Expression> {
-  const { RE2JS, RE2JSException } = await import('re2js')
+  const { RE2JS, RE2JSException, RE2JSSyntaxException } = await import('re2js')
   try {
     const compiled = RE2JS.compile(source)
     return { source, matches: (text) => compiled.test(text) }
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error
-    throw new Error(error.message.replace(/^error parsing regexp: /, '').replaceAll(/[\r\n]/g, ' '), { cause: error })
+    const part = error instanceof RE2JSSyntaxException && error.input
+    const problem = part ? `${error.error}: \`${showPart(part)}\`` : error.message.replace(/^error parsing regexp: /, '')
+    throw new Error(problem.replaceAll(/[\r\n]/g, ' '), { cause: error })
   }
 }

@@ -8,7 +8,7 @@ import type { Findings } from './findings.ts'
 import type { CommandLine } from './flags.ts'
 import type { Section } from './section.ts'
 import { settings, type TagRuleSection } from './settings.ts'
-import { showKey } from './tree.ts'
+import { showKey, showPart } from './tree.ts'
 
 /** Aliases are for clients; references have the name of the entry. */
 export function canonicalRegistry(registry: Registry, registries: readonly RegistryConfig[]): Registry {
@@ -55,6 +55,6 @@ export async function readSkipTags(
   } catch (cause) {
     const at = flags.values.skipTags === undefined ? `${configFile}:${lines.skipTags}: skipTags` : settings.skipTags.flag
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw new ConfigError(`${at}: found ${JSON.stringify(source)} (${why}), want ${settings.skipTags.type.want}`, { cause })
+    throw new ConfigError(`${at}: found ${JSON.stringify(showPart(source))} (${why}), want ${settings.skipTags.type.want}`, { cause })
   }
 }

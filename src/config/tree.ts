@@ -26,8 +26,13 @@ export function kindOf(tree: Tree): string {
 
 /** A value as messages show it: text in quotes, all on one line. */
 export function showScalar({ text, isText }: Scalar): string {
-  const shown = text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text
+  const shown = showPart(text)
   return isText ? JSON.stringify(shown) : shown
+}
+
+/** As much of it as messages show. */
+export function showPart(text: string): string {
+  return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text
 }
 
 /** A key as messages show it: in quotes where it does not look like one, or is cut. */

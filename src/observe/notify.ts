@@ -3,9 +3,12 @@
  * nobody asks to be told, nothing is started.
  */
 import { execFile } from 'node:child_process'
+import { printable } from './printable.ts'
 
 /** Longer than a manager that is busy needs; nothing waits for it but the end, and what is told after it. */
 const TELL_MS = 5_000
+/** More than people read in one line; the log has all of it. */
+const LONGEST_STATUS = 500
 
 export type ServiceManager = {
   /** It has started, or a reload is over. @param status one line for people */
@@ -31,14 +34,19 @@ export function serviceManager({ env, onFailure }: NotifyOptions): ServiceManage
     return last
   }
   return {
-    ready: (status) => tell('READY=1', `STATUS=${status}`),
-    reloading: (status) => tell('RELOADING=1', `MONOTONIC_USEC=${monotonicUs()}`, `STATUS=${status}`),
+    ready: (status) => tell('READY=1', statusLine(status)),
+    reloading: (status) => tell('RELOADING=1', `MONOTONIC_USEC=${monotonicUs()}`, statusLine(status)),
     stopping: (status, withinMs) => {
-      const told = tell('STOPPING=1', `STATUS=${status}`, `EXTEND_TIMEOUT_USEC=${withinMs * 1000}`)
+      const told = tell('STOPPING=1', statusLine(status), `EXTEND_TIMEOUT_USEC=${withinMs * 1000}`)
       isStopping = true
       return told
     },
   }
+}
+
+/** Whatever a mistake quotes: an argument of 128 KiB starts no program. */
+function statusLine(status: string): string {
+  return `STATUS=${printable(status.length > LONGEST_STATUS ? `${status.slice(0, LONGEST_STATUS)}…` : status)}`
 }
 
 /** As the manager reads it: CLOCK_MONOTONIC, which no other clock of Node is. */
@@ -49,9 +57,14 @@ function monotonicUs(): bigint {
 /** One message with all of them. */
 function notify(state: readonly string[], env: NodeJS.ProcessEnv, onFailure: NotifyOptions['onFailure']): Promise<void> {
   return new Promise((resolve) => {
-    execFile('systemd-notify', state, { env, timeout: TELL_MS }, (error) => {
+    const onEnd = (error: Error | null) => {
       if (error !== null) onFailure(`cannot tell the service manager ${state[0]}: ${error.message.split('\n', 1)[0]}`)
       resolve()
-    })
+    }
+    try {
+      execFile('systemd-notify', state, { env, timeout: TELL_MS }, onEnd)
+    } catch (error) {
+      onEnd(error as Error) // most failures to start it are told there, some are thrown here
+    }
   })
 }

@@ -105,6 +105,10 @@ const mistakes: [text: string, message: string][] = [
   ['highWatermark: 80', 'config.yaml:1: highWatermark: found a low watermark of 85% above the high one of 80%, want it below'],
   ['pins: [a, "*"]', `config.yaml:1: pins[1]: found "*": missing argument to repetition operator: \`*\`, ${EXPRESSIONS}`],
   ['listConfig: {expr: "["}', `config.yaml:1: listConfig.expr: found "[": missing closing ]: \`[\`, ${EXPRESSIONS}`],
+  [
+    `pins: ["${'x'.repeat(200)}("]`,
+    `config.yaml:1: pins[0]: found "${'x'.repeat(60)}…": missing closing ): \`${'x'.repeat(60)}…\`, ${EXPRESSIONS}`,
+  ],
   ['platforms: [linux]', 'config.yaml:1: platforms[0]: found "linux", want a platform such as linux/amd64 or linux/arm/v7, or all'],
   [
     'admin: {tokenFile: /nowhere/token}',

@@ -77,6 +77,11 @@ const mistakes: [sentence: string, text: string, line: string][] = [
     'skipTags: a(?!b)',
     `config.yaml:1: skipTags: found "a(?!b)" (invalid or unsupported Perl syntax: \`(?!\`), ${WANT_EXPRESSION}`,
   ],
+  [
+    'Of a long expression that is none the beginning is shown',
+    `skipTags: "${'x'.repeat(200)}("`,
+    `config.yaml:1: skipTags: found "${'x'.repeat(60)}…" (missing closing ): \`${'x'.repeat(60)}…\`), ${WANT_EXPRESSION}`,
+  ],
   ['A list of expressions is a mistake', 'skipTags: [a, b]', `config.yaml:1: skipTags: found a list, ${WANT_EXPRESSION}`],
   [
     'A glob without a tag would match nothing',

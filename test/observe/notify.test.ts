@@ -42,6 +42,22 @@ test('A time that the service manager compares with its own is told with a reloa
   assert.ok(Number(us) >= beforeUs && Number(us) <= nowUs(), us)
 })
 
+test('A status is told on one line, and of a long one the beginning', async (t) => {
+  const env: Record<string, string> = {}
+  const told = await fakeNotify(t, env, 'printf "%s\\n" "$*" >> "$TOLD"')
+  await serviceManager({ env, onFailure: (why) => assert.fail(why) }).ready(`two\nlines, ${'x'.repeat(200_000)}`)
+  assert.match((await told()).join('\n'), /^READY=1 STATUS=two\\nlines, x{400,600}…$/)
+})
+
+test('A program that cannot be started is a failure to tell, and no more', async (t) => {
+  const env: Record<string, string> = {}
+  await fakeNotify(t, env)
+  env.LARGE = 'x'.repeat(200_000) // more than a variable may have: E2BIG
+  const failures: string[] = []
+  await serviceManager({ env, onFailure: (why) => failures.push(why) }).ready('serving')
+  assert.deepEqual(failures, ['cannot tell the service manager READY=1: spawn E2BIG'])
+})
+
 test('Where nobody asks to be told, nothing is started', async () => {
   const manager = serviceManager({ env: { PATH: '/nowhere' }, onFailure: (why) => assert.fail(why) })
   await Promise.all([manager.ready('serving'), manager.reloading('reading'), manager.stopping('ending', 1)])
