@@ -1,4 +1,5 @@
 /** What a command sees of the world: handed in, so that a test can be the world. */
+import { isatty } from 'node:tty'
 import type { Clock } from '../observe/clock.ts'
 import { systemClock } from '../observe/clock.ts'
 import type { Platform } from '../oci/manifest.ts'
@@ -53,7 +54,7 @@ export function processIo(): Io {
     clock: systemClock,
     terminalColumns: () => drawingColumns(process.stderr, process.env.TERM),
     stdoutIsTerminal: process.stdout.isTTY === true,
-    canAsk: process.stdin.isTTY === true,
+    canAsk: isatty(0), // a look at `process.stdin` opens it, for commands that never read it
     ask,
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),

@@ -1,5 +1,6 @@
 /** Files that name images: from a specification such as `base.txt,lists/*.txt` to what each file is, and to the images that lists name. */
-import { createReadStream } from 'node:fs'
+import { createReadStream, fstatSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { type ListedImage, parseImageList } from '../oci/image-list.ts'
 import type { RegistryAliases } from '../oci/image-name.ts'
 import { glob } from './glob.ts'
@@ -70,8 +71,7 @@ async function readList(path: string): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
-    // by its number: what stands behind the name cannot be opened where it is a socket
-    for await (const chunk of createReadStream(path, path === STDIN ? { fd: 0, autoClose: false } : {})) {
+    for await (const chunk of path === STDIN ? standardInput() : createReadStream(path)) {
       const isHead = bytes < HEAD_BYTES
       chunks.push(chunk)
       bytes += chunk.byteLength
@@ -85,6 +85,11 @@ async function readList(path: string): Promise<string> {
       cause,
     })
   }
+}
+
+/** By its number: what stands behind the name cannot be opened where it is a socket. Node's stream waits for a pipe that has nothing yet; of a directory it makes nothing. */
+function standardInput(): Readable {
+  return fstatSync(0).isDirectory() ? createReadStream(STDIN, { fd: 0, autoClose: false }) : process.stdin
 }
 
 function refuseArchive(path: string, head: Buffer): void {

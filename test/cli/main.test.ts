@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { temporaryDirectory } from '../support/files.ts'
@@ -66,5 +69,33 @@ for (const [what, spec, input, code, out] of inputs) {
     const ran = await run(['load', '--image-path', join(await temporaryDirectory(t), 'store'), '--image-file', spec], input)
     assert.equal(ran.code, code, ran.err)
     assert.match(ran.out, out)
+  })
+}
+
+test('load waits for what a program at the other end of a pipe has not written yet', async (t) => {
+  const store = join(await temporaryDirectory(t), 'store')
+  const args = [process.execPath, ...command(['load', '--image-path', store, '--image-file', '-'])]
+  const child = spawn('sh', ['-c', 'cat | "$0" "$@"', ...args])
+  t.after(() => child.kill('SIGKILL'))
+  const said = Promise.all([child.stdout, child.stderr].map(text))
+  child.stdin.on('error', () => {})
+  await new Promise((resolve) => child.stdin.write('# a long list\n'.repeat(75_000), resolve)) // more than pipes hold: it reads
+  child.stdin.end('Not Good\n')
+  const [out, err] = await said
+  assert.match(out ?? '', /^Not Good +failed .* \(\/dev\/stdin:75001\)$/m, err)
+})
+
+for (const [what, path, error] of [
+  ['a directory', '/', /^error: --image-file: cannot read \/dev\/stdin: EISDIR/],
+  ['a file', '/dev/null', /^$/],
+] as const) {
+  test(`load takes ${what} for standard input as it is`, async (t) => {
+    const store = join(await temporaryDirectory(t), 'store')
+    const input = openSync(path, 'r')
+    t.after(() => closeSync(input))
+    const child = spawn(process.execPath, command(['load', '--image-path', store, '--image-file', '-']), {
+      stdio: [input, 'ignore', 'pipe'],
+    })
+    assert.match(await text(child.stderr as Readable), error)
   })
 }
