@@ -23,7 +23,8 @@ const STORE_FAILURES: ReadonlySet<string> = new Set([
   'EROFS',
 ])
 
-type SystemError = NodeJS.ErrnoException & { readonly address?: string; readonly port?: number }
+/** Its address is null where a descriptor was to be listened on. */
+type SystemError = NodeJS.ErrnoException & { readonly address?: string | null; readonly port?: number }
 
 /** @param error as `startService` rejects: of the system, or with a message that says it all */
 export function describeStartFailure(error: unknown, config: Config, uid: number): string {
@@ -49,6 +50,6 @@ function sidePortOf(failed: number | undefined, { port, health, metrics, admin }
 }
 
 /** The store's lock is a socket, too: its address is a path. */
-function isAboutPort({ code = '', syscall = '', address = '' }: SystemError): boolean {
-  return !address.startsWith('/') && (/^(?:listen|bind|getaddrinfo)$/.test(syscall) || code.startsWith('EADDR'))
+function isAboutPort({ code = '', syscall = '', address }: SystemError): boolean {
+  return !address?.startsWith('/') && (/^(?:listen|bind|getaddrinfo)$/.test(syscall) || code.startsWith('EADDR'))
 }

@@ -70,11 +70,17 @@ export class Listener {
   /**
    * Accepts from a socket that somebody else has opened, and keeps open when this one stops.
    * @param fd its descriptor
+   * @param role what it is for
    * @returns its address; undefined for a Unix socket, whose path nobody says
-   * @throws the system's error
+   * @throws Error in one line
    */
-  adopt(fd: number): Promise<AddressInfo | undefined> {
-    return this.#listen({ fd })
+  adopt(fd: number, role: string): Promise<AddressInfo | undefined> {
+    return this.#listen({ fd }).catch((cause: Error) => {
+      const found = `found what is no stream socket that listens (${cause.message})`
+      throw new Error(`cannot listen on descriptor ${fd} of the service manager, for ${role}: ${found}, want one (ListenStream=)`, {
+        cause,
+      })
+    })
   }
 
   /**

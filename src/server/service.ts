@@ -211,12 +211,12 @@ type Place = {
 
 type Scheme = 'http' | 'https'
 
-/** On the sockets that it was given, and on its own for the rest. @throws the system's error */
+/** On the sockets that it was given, and on its own for the rest. @throws the system's error, or one in one line for a socket */
 async function listen(at: Place, listener: Listener, sides: SideListeners, { config, sockets = {} }: ServiceDeps): Promise<void> {
   const scheme: Scheme = config.serverTls === undefined ? 'http' : 'https'
   if (sockets.pulls === undefined) at.port = await listener.start(config.host, config.port)
   else {
-    const address = await listener.adopt(sockets.pulls)
+    const address = await listener.adopt(sockets.pulls, 'pulls')
     at.host = address?.address ?? config.host
     at.port = address?.port ?? 0
     at.sockets.pulls = socketText(address, scheme)

@@ -32,7 +32,7 @@ export function besidePulls(pull: Handle, apis: readonly SideApi[], pullPort: nu
   return firstFor([...here, ...elsewhere], pull)
 }
 
-type SideListener = { readonly port: number; readonly socket: number | undefined; readonly listener: Listener }
+type SideListener = Pick<SideApi, 'port' | 'socket' | 'route'> & { readonly listener: Listener }
 
 /** Listens for what is not answered on the port of pulls. */
 export class SideListeners {
@@ -43,19 +43,19 @@ export class SideListeners {
     const firsts = apart.filter((api, i) => apart.findIndex((other) => isSamePlace(api, other)) === i)
     this.#listeners = firsts.map((first) => {
       const there = apart.filter((api) => isSamePlace(api, first))
-      return { port: first.port, socket: first.socket, listener: new Listener({ ...deps, handle: firstFor(there, nothing) }) }
+      return { ...first, listener: new Listener({ ...deps, handle: firstFor(there, nothing) }) }
     })
   }
 
   /**
    * @returns the addresses of those that were given a socket, by its descriptor; undefined for a Unix socket
-   * @throws the system's error for the first place that cannot be had
+   * @throws the system's error for the first place that cannot be had, or one in one line for a socket
    */
   async start(host: string): Promise<ReadonlyMap<number, AddressInfo | undefined>> {
     const adopted = new Map<number, AddressInfo | undefined>()
-    for (const { port, socket, listener } of this.#listeners) {
+    for (const { port, socket, route, listener } of this.#listeners) {
       if (socket === undefined) await listener.start(host, port)
-      else adopted.set(socket, await listener.adopt(socket))
+      else adopted.set(socket, await listener.adopt(socket, route))
     }
     return adopted
   }

@@ -99,3 +99,25 @@ for (const [what, path, error] of [
     assert.match(await text(child.stderr as Readable), error)
   })
 }
+
+const noListeners: [what: string, names: string, role: string, at3: 'ignore' | 'pipe'][] = [
+  ['A device', 'ociregistry.socket', 'pulls', 'ignore'],
+  ['A connection', 'pulls', 'pulls', 'pipe'],
+  ['A connection for the admin API', 'admin', 'admin', 'pipe'],
+]
+for (const [what, names, role, at3] of noListeners) {
+  test(`${what} in place of a socket of the service manager stops the start with one line that says what it was for`, async (t) => {
+    const store = join(await temporaryDirectory(t), 'store')
+    const args = [process.execPath, ...command(['serve', '--host', '127.0.0.1', '--port', '0', '--image-path', store])]
+    const env = { ...process.env, LISTEN_FDS: '1', LISTEN_FDNAMES: names }
+    const child = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', ...args], { env, stdio: ['ignore', 'pipe', 'pipe', at3] })
+    t.after(() => child.kill('SIGKILL'))
+    const exited = once(child, 'exit')
+    const found = 'found what is no stream socket that listens (listen EINVAL: invalid argument), want one (ListenStream=)'
+    assert.equal(
+      await text(child.stderr as Readable),
+      `error: cannot listen on descriptor 3 of the service manager, for ${role}: ${found}\n`,
+    )
+    assert.deepEqual(await exited, [1, null])
+  })
+}

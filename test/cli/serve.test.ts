@@ -339,6 +339,11 @@ const failures: [sentence: string, error: object, line: string][] = [
     { code: 'ENOENT' },
     'cannot use /var/lib/ociregistry for the store: no such file or directory (uid 1000); choose another directory with --image-path',
   ],
+  [
+    'A descriptor that cannot be listened on',
+    { code: 'EINVAL', syscall: 'listen', address: null, message: 'listen EINVAL' },
+    'listen EINVAL',
+  ],
   ['What has a message already', { message: 'the store is held by pid 7\nsecond line' }, 'the store is held by pid 7'],
 ]
 for (const [sentence, details, line] of failures) {
