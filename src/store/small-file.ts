@@ -9,6 +9,9 @@ export const MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 export type SmallFile = { readonly text: string; readonly timeMs: number }
 
+/** What reading a directory says, and a named pipe. */
+const NO_FILE: ReadonlySet<string> = new Set(['EISDIR', 'ESPIPE'])
+
 /** How a JSON object ends. */
 const BRACE = '}'.charCodeAt(0)
 
@@ -25,7 +28,7 @@ export function readSmallTextSync(path: string, buffer: Buffer, files = systemFi
     const space = Buffer.allocUnsafe(stats.size)
     return space.toString('utf8', 0, readUpTo(stats.size, fd, space, files))
   } catch (error) {
-    if (errorCode(error) === 'EISDIR') return undefined
+    if (NO_FILE.has(errorCode(error) ?? '')) return undefined
     throw error
   } finally {
     files.closeSync(fd)

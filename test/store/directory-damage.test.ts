@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { access, chmod, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
 import { digestOf } from '../../src/oci/digest.ts'
 import { OCI_INDEX } from '../../src/oci/media-type.ts'
 import { DirectoryStore } from '../../src/store/directory-store.ts'
@@ -59,6 +61,16 @@ for (const [what, text] of damages) {
       assert.equal(log.lines.length, 1)
     })
   }
+}
+
+for (const directory of ['img', 'fat', 'refs']) {
+  test(`A named pipe in ${directory}/ with the name of a file is left alone, and everything else still loads`, async (t) => {
+    const { path, store, log } = await filledStore(t)
+    await promisify(execFile)('mkfifo', [join(path, directory, A64)])
+    await assertAllElseLoads(store)
+    assert.ok((await readdir(join(path, directory))).includes(A64))
+    assert.deepEqual(log.lines, [])
+  })
 }
 
 test('A damaged record is quarantined when it is asked for, too', async (t) => {
