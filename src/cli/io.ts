@@ -31,8 +31,8 @@ export type Io = {
   stderr(text: string): void
   /** Calls `stop` for each SIGINT and SIGTERM, until the returned function is called. */
   onStopSignal(stop: () => void): () => void
-  /** Calls `reload` for each SIGHUP, until the returned function is called. */
-  onReloadSignal(reload: () => void): () => void
+  /** Calls `reload` for each SIGHUP, as long as the process lives. */
+  onReloadSignal(reload: () => void): void
   /** Ends the process at once. */
   exit(code: number): void
   startService(deps: ServiceDeps): Promise<Service>
@@ -59,7 +59,7 @@ export function processIo(): Io {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
     onStopSignal: (stop) => onSignals(['SIGINT', 'SIGTERM'], stop),
-    onReloadSignal: (reload) => onSignals(['SIGHUP'], reload),
+    onReloadSignal: (reload) => void onSignals(['SIGHUP'], reload),
     exit: (code) => process.exit(code),
     // loaded on first use: `version` and `help` need none of it
     startService: async (deps) => (await import('../server/service.ts')).startService(deps),

@@ -31,11 +31,12 @@ export const serve: Command = {
     'ociregistry serve --hello-world',
   ],
   async run(line, io) {
+    const reloads = awaitReloadSignals(io)
     const load = () => loadConfig({ flags: line, env: io.env, platform: io.platform, clock: io.clock })
     const loaded = await load()
     const output = withLogFile(loaded.config, (file) => openLogOutput(file, (lines) => io.stderr(lines.toString())))
     try {
-      return await runService(loaded, load, output, io)
+      return await runService(loaded, load, output, reloads, io)
     } finally {
       output.close()
     }
@@ -69,13 +70,18 @@ function logSettings({ logLevel, logFormat }: Config): LogSettings {
 }
 
 /** @param load reads the configuration again */
-async function runService(loaded: LoadedConfig, load: () => Promise<LoadedConfig>, output: LogOutput, io: Io): Promise<number> {
+async function runService(
+  loaded: LoadedConfig,
+  load: () => Promise<LoadedConfig>,
+  output: LogOutput,
+  reloads: ReloadSignals,
+  io: Io,
+): Promise<number> {
   const { config, warnings } = loaded
   const logging = { ...logSettings(config), write: output.write, clock: io.clock }
   const log = summarised(createLog(logging), io.clock)
   const started = io.clock.now()
   const signal = awaitStopSignal(io)
-  const reloads = awaitReloadSignals(io)
   try {
     const sockets = givenSockets(io.env, io.process.pid)
     const starting = io.startService({ config, log, clock: io.clock, version: VERSION, sockets })
@@ -153,17 +159,21 @@ function awaitStopSignal(io: Io): StopSignal {
 
 type ReloadSignals = { readonly goTo: (reload: () => Promise<void>) => void; readonly ignore: () => void }
 
-/** Until there is something to be reloaded the signal must not end the process, as it would by itself; one that came meanwhile counts then. */
+/**
+ * The signal must never end the process, as it would by itself: neither before there is something to be reloaded (one that came meanwhile counts then)
+ * nor when there is no more.
+ */
 function awaitReloadSignals(io: Io): ReloadSignals {
   let reload: (() => Promise<void>) | undefined
   let cameEarly = false
-  const ignore = io.onReloadSignal(() => {
+  io.onReloadSignal(() => {
     if (reload === undefined) cameEarly = true
     else void reload()
   })
   const goTo = (target: () => Promise<void>) => {
     reload = target
     if (cameEarly) void target()
+    cameEarly = false
   }
-  return { goTo, ignore }
+  return { goTo, ignore: () => goTo(async () => {}) }
 }

@@ -1,4 +1,5 @@
 /** A world for commands: keeps what they print, and sends the signals that a test wants. */
+import assert from 'node:assert/strict'
 import type { Io } from '../../src/cli/io.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Service, ServiceDeps } from '../../src/server/service.ts'
@@ -25,7 +26,7 @@ export class FakeIo implements Io {
   /** Where services listen, if not on ports of their own. */
   sockets: Service['sockets'] = {}
   #handlers: (() => void)[] = []
-  #reloadHandlers: (() => void)[] = []
+  readonly #reloadHandlers: (() => void)[] = []
 
   /** Replaced by tests whose service does not start. */
   startService = async (deps: ServiceDeps): Promise<Service> => {
@@ -75,15 +76,13 @@ export class FakeIo implements Io {
     }
   }
 
-  onReloadSignal(reload: () => void): () => void {
+  onReloadSignal(reload: () => void): void {
     this.#reloadHandlers.push(reload)
-    return () => {
-      this.#reloadHandlers = this.#reloadHandlers.filter((handler) => handler !== reload)
-    }
   }
 
-  /** Sends the signal to reload. */
+  /** Sends the signal to reload, which ends a process that does not listen for it. */
   hangUp(): void {
+    assert.notEqual(this.#reloadHandlers.length, 0, 'the process was ended')
     for (const handler of this.#reloadHandlers) handler()
   }
 
@@ -91,9 +90,9 @@ export class FakeIo implements Io {
     this.exits.push(code)
   }
 
-  /** As many as listen for signals. */
+  /** As many as listen for signals to stop. */
   get listeners(): number {
-    return this.#handlers.length + this.#reloadHandlers.length
+    return this.#handlers.length
   }
 
   /** Sends a signal and lets what follows from it happen. */

@@ -7,7 +7,7 @@ import { run } from '../../src/cli/run.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { temporaryDirectory } from '../support/files.ts'
 import { until } from '../support/until.ts'
-import { FakeIo } from './fake-io.ts'
+import { FakeIo, settled } from './fake-io.ts'
 
 /** A running server with that configuration; `reload` gives it another one, and tells what it says. */
 async function running(t: TestContext, yaml: string, args: readonly string[] = [], io = new FakeIo()) {
@@ -180,3 +180,30 @@ test('SIGHUP during the start ends nothing, and counts when the server runs', as
   await io.signal()
   assert.deepEqual([await code, io.listeners], [0, 0])
 })
+
+test('SIGHUP before the configuration was read ends nothing, and counts when the server runs', async () => {
+  const io = new FakeIo()
+  const code = run(['serve'], io)
+  io.hangUp()
+  await until(() => io.reloads.length > 0)
+  await io.signal()
+  assert.deepEqual([await code, io.reloads.length], [0, 1])
+})
+
+const ends: [what: string, args: readonly string[], code: number][] = [
+  ['when the server has stopped', [], 0],
+  ['when the server could not start', ['--log-file', '/no/such/x.log'], 1],
+]
+for (const [what, args, wanted] of ends) {
+  test(`SIGHUP ${what} ends nothing, and nothing is read`, async () => {
+    const io = new FakeIo()
+    const code = run(['serve', ...args], io)
+    await until(() => /Process id|error/.test(io.err))
+    await io.signal()
+    assert.equal(await code, wanted)
+    const { err } = io
+    io.hangUp()
+    await settled()
+    assert.deepEqual([io.err, io.reloads], [err, []])
+  })
+}
