@@ -10,6 +10,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory',
   ENOSPC: 'no space left on the disk',
   ENOTDIR: 'part of its path is no directory',
+  ENXIO: 'it is a pipe that nobody reads, or a socket',
   EPERM: 'operation not permitted',
   EROFS: 'the file system is read-only',
 }

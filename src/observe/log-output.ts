@@ -1,5 +1,5 @@
 /** Where log lines go: a file, or the terminal. Lines of 10 ms are written together, at the latest when the process ends, unless it is killed. */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { gathered } from './gathered.ts'
 
 export type LogOutput = {
@@ -25,6 +25,9 @@ export type LogMove = { readonly goOn: () => void; readonly stay: () => void }
 
 /** Neither throws. */
 type Sink = { readonly append: (lines: Buffer) => void; readonly close: () => void }
+
+/** A named pipe that nobody reads is a failure (ENXIO), and a full one loses lines: waiting for its reader would hold everything up. */
+const TO_APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 const LINE_END = Buffer.from('\n')
 
@@ -70,7 +73,7 @@ export function openLogOutput(file: string | undefined, terminal: Sink['append']
  * @throws the system's error
  */
 function openFile(path: string): Sink {
-  const fd = openSync(path, 'a', 0o644)
+  const fd = openSync(path, TO_APPEND, 0o644)
   let isCut = false
   return {
     append: (lines) =>

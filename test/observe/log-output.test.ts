@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { gathered } from '../../src/observe/gathered.ts'
 import { openLogOutput } from '../../src/observe/log-output.ts'
 import { temporaryDirectory } from '../support/files.ts'
@@ -78,4 +81,40 @@ test('Where the log file cannot be opened again the old one stays in use', async
   output.close()
   assert.equal(await readFile(rotated, 'utf8'), 'still here\n')
   await rm(file, { recursive: true })
+})
+
+/** In a process of its own, which can be ended where it waits for a pipe. @param script it has `openLogOutput`, and `file` */
+async function apart(script: string, file: string): Promise<string> {
+  const module = fileURLToPath(new URL('../../src/observe/log-output.ts', import.meta.url))
+  const begin = `import { openLogOutput } from ${JSON.stringify(module)}; const file = ${JSON.stringify(file)}; `
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', begin + script]
+  return (await promisify(execFile)(process.execPath, args, { timeout: 20_000 })).stdout
+}
+
+test('A named pipe that nobody reads holds nothing up: the old file stays in use', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const [file, pipe] = [join(directory, 'x.log'), join(directory, 'pipe')]
+  await promisify(execFile)('mkfifo', [pipe])
+  const script = `
+    const output = openLogOutput(file)
+    try { output.prepare(file.replace('x.log', 'pipe')) } catch ({ code }) { console.log(code) }
+    output.write('still here\\n')
+    output.close()`
+  assert.equal(await apart(script, file), 'ENXIO\n')
+  assert.equal(await readFile(file, 'utf8'), 'still here\n')
+})
+
+test('A named pipe whose reader takes nothing holds nothing up, and one that reads gets the lines', async (t) => {
+  const pipe = join(await temporaryDirectory(t), 'pipe')
+  await promisify(execFile)('mkfifo', [pipe])
+  const script = `
+    import { constants, openSync, readSync } from 'node:fs'
+    const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    const output = openLogOutput(file)
+    output.write('first\\n')
+    for (let i = 0; i < 100; i++) output.write('x'.repeat(9_999) + '\\n')
+    output.close()
+    const bytes = Buffer.alloc(100)
+    console.log(bytes.toString('utf8', 0, readSync(reader, bytes)).split('\\n')[0])`
+  assert.equal(await apart(script, pipe), 'first\n')
 })
