@@ -10,6 +10,9 @@ import type { LogOutput } from '../observe/log-output.ts'
 import { printable } from '../observe/printable.ts'
 import type { Service } from '../server/service.ts'
 
+/** An editor or a tool that writes into the file has emptied it first: to go by that would open all that its settings close. */
+const FOUND_EMPTY = 'found no settings, want some, or {} for none; is it being written? write it beside, and mv it'
+
 export type ReloaderDeps = {
   /** As at the start. @throws ConfigError */
   readonly load: () => Promise<LoadedConfig>
@@ -27,12 +30,15 @@ export type ReloaderDeps = {
 export class Reloader {
   readonly #deps: ReloaderDeps
   #settings: LoadedConfig['settings']
+  /** Whether the file that counts says nothing. */
+  #isEmpty: boolean
   #isWanted = false
   #running: Promise<void> | undefined
 
   constructor(deps: ReloaderDeps) {
     this.#deps = deps
     this.#settings = deps.started.settings
+    this.#isEmpty = deps.started.emptyFile !== undefined
   }
 
   /** One reload after the other; those that are asked for while one runs are one. Resolves when none is left. Never rejects. */
@@ -64,13 +70,15 @@ export class Reloader {
     }
   }
 
-  /** @returns what waits for a restart */
+  /** @returns what waits for a restart. @throws ConfigError */
   async #once(): Promise<string | undefined> {
     const { load, service, log } = this.#deps
-    const { config, warnings, settings } = await load()
+    const { config, warnings, settings, emptyFile } = await load()
+    if (emptyFile !== undefined && !this.#isEmpty) throw new ConfigError(`${emptyFile}: ${FOUND_EMPTY}`)
     const changes = changesBetween(this.#settings, settings)
     await service.reload(config)
     this.#settings = changes.settings
+    this.#isEmpty = emptyFile !== undefined
     log.info(`configuration reloaded; ${changes.live.length === 0 ? 'nothing has changed' : `changed: ${changes.live.join(', ')}`}`)
     const waiting = changes.waiting.length === 0 ? undefined : `needs a restart: ${changes.waiting.join(', ')}`
     if (waiting !== undefined) log.warn(waiting)

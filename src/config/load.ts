@@ -36,6 +36,8 @@ export type LoadedConfig = {
   readonly warnings: readonly string[]
   /** The same, as it was written, and where. */
   readonly settings: readonly EffectiveSetting[]
+  /** The name of a file that says nothing; `{}` says that there is nothing to be set. */
+  readonly emptyFile: string | undefined
 }
 
 const NOTHING: Section<typeof settings> = { line: 1, values: {}, lines: {} }
@@ -44,7 +46,8 @@ const NOTHING: Section<typeof settings> = { line: 1, values: {}, lines: {} }
 export async function loadConfig({ flags, env, platform, clock }: ConfigSources): Promise<LoadedConfig> {
   const file = flags.values.configFile ?? ''
   const findings = new Findings(file)
-  const section = file === '' ? NOTHING : await readSettings(file, findings)
+  const text = file === '' ? undefined : await readText(file)
+  const section = text === undefined ? NOTHING : await readSettings(file, text, findings)
   findings.throwFirst() // before the combinations: a slip in 'password' would make a user without one
   const entries = section.values.registries ?? []
   const registries = toRegistries(entries, findings)
@@ -65,12 +68,18 @@ export async function loadConfig({ flags, env, platform, clock }: ConfigSources)
     config: deepFreeze(config),
     warnings: [...warningsOf(file, findings, flags), ...[...outdated, ...aboutTls].map((line) => `${file}: ${line}`), ...warnings],
     settings: effectiveSettings({ file, section, flags, platform, proxies }),
+    emptyFile: text !== undefined && saysNothing(text) ? file : undefined,
   }
 }
 
-async function readSettings(file: string, findings: Findings): Promise<Section<typeof settings>> {
-  const tree = await readYaml(file, await readText(file))
+async function readSettings(file: string, text: string, findings: Findings): Promise<Section<typeof settings>> {
+  const tree = await readYaml(file, text)
   return configurationFile.read(tree, '', findings) ?? NOTHING
+}
+
+/** Blank lines, comments, and what begins and ends a document. */
+function saysNothing(text: string): boolean {
+  return text.split('\n').every((line) => /^(?:#|---$|\.\.\.$|$)/.test(line.trim()))
 }
 
 async function readText(file: string): Promise<string> {

@@ -53,12 +53,33 @@ test('A mistake in the configuration leaves all as it was, and is said in one li
   assert.equal(await reload('logLevel: error'), 'INFO  configuration reloaded; nothing has changed\n')
 })
 
+const empty: [what: string, text: string][] = [
+  ['is empty', ''],
+  ['has nothing but comments and blanks', '# port: 9000\n\n  # later\n\t\n'],
+  ['has begun, and says nothing', '---\r\n'],
+]
+for (const [what, text] of empty) {
+  test(`A configuration that ${what} leaves all as it was, unless the one before did, too`, async (t) => {
+    const { io, reload } = await running(t, 'allow: [docker.io/team/*]')
+    const mistake = 'c.yaml: found no settings, want some, or {} for none; is it being written? write it beside, and mv it'
+    assert.equal(await reload(text), `ERROR configuration not reloaded, all stays as it was: ${mistake}\n`)
+    assert.deepEqual(io.reloads, [])
+    assert.match(await reload('{}'), /^INFO {2}configuration reloaded; changed: allow: /)
+    assert.match(await reload(text), /^ERROR /)
+
+    const other = await running(t, text)
+    assert.match(await other.reload(''), /^INFO {2}configuration reloaded/)
+    assert.match(await other.reload('airGapped: true'), /^INFO {2}configuration reloaded/)
+    assert.match(await other.reload(text), /^ERROR /)
+  })
+}
+
 test('What cannot change without a restart is named, and named again', async (t) => {
   const { reload } = await running(t, '')
   const said = 'INFO  configuration reloaded; nothing has changed\nWARN  needs a restart: host, port\n'
   assert.equal(await reload('port: 9000\nhost: 127.0.0.1'), said)
   assert.equal(await reload('port: 9000\nhost: 127.0.0.1'), said)
-  assert.equal(await reload(''), 'INFO  configuration reloaded; nothing has changed\n')
+  assert.equal(await reload('{}'), 'INFO  configuration reloaded; nothing has changed\n')
 })
 
 test('A flag wins after a reload as before it', async (t) => {

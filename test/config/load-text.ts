@@ -29,9 +29,9 @@ export async function assertMistake(t: TestContext, text: string | Uint8Array, l
 /** The directory has another name in each run. */
 async function hidePath(file: string, load: () => Promise<LoadedConfig>): Promise<LoadedConfig> {
   try {
-    const { config, warnings, settings } = await load()
+    const { warnings, settings, ...rest } = await load()
     const hide = (text: string) => text.replaceAll(file, 'config.yaml')
-    return { config, warnings: warnings.map(hide), settings: settings.map((each) => ({ ...each, from: hide(each.from) })) }
+    return { ...rest, warnings: warnings.map(hide), settings: settings.map((each) => ({ ...each, from: hide(each.from) })) }
   } catch (error) {
     if (error instanceof Error) error.message = error.message.replaceAll(file, 'config.yaml')
     throw error
