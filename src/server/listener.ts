@@ -150,7 +150,7 @@ export class Listener {
       this.#part(connection, turn)
     })
     if (this.#stopping) res.shouldKeepAlive = false
-    if (connection === undefined) return
+    if (connection === undefined || (connection.current === undefined && isOver(req.socket))) return
     connection.asked = true
     if (connection.current === undefined) this.#begin(connection, turn)
     else if (connection.waiting.push(turn) >= MAX_PIPELINED) req.socket.destroy()
@@ -165,7 +165,8 @@ export class Listener {
 
   /**
    * The next request has its turn when the answer before it has left and has the socket no more: one that has none yet would not hear of its
-   * client leaving. Where the connection ended before its turn, nobody is there to answer.
+   * client leaving. Where the connection ended before its turn, nobody is there to answer; where the answer before it said that it was the last one,
+   * what came behind is not heeded (RFC 9112, 9.6).
    */
   #part(connection: Connection, turn: Turn): void {
     if (--turn.open > 0 || connection.current !== turn) return
@@ -173,7 +174,7 @@ export class Listener {
     const next = connection.waiting.shift()
     if (next === undefined) {
       if (this.#stopping) turn.req.socket.destroySoon()
-    } else if (next.res.socket !== null && !next.res.socket.destroyed) this.#begin(connection, next)
+    } else if (next.res.socket !== null && !isOver(next.res.socket)) this.#begin(connection, next)
   }
 
   /** The one place where a request is logged and counted. */
@@ -197,6 +198,11 @@ export class Listener {
     if (isLogged) log[level](requestMessage(finished), requestFields(finished))
     metrics?.answered(answeredRequest(finished))
   }
+}
+
+/** Whether no answer can go out any more: Node ends its side of a connection behind an answer that said it was the last one. */
+function isOver({ destroyed, writableEnded }: Socket): boolean {
+  return destroyed || writableEnded
 }
 
 /** The last answer that is still to come says so, unless its headers have left. */

@@ -143,6 +143,35 @@ test('an HTTP/1.0 client gets its answer, with a length, and the end of the conn
   assert.equal(await connection.ending(), 'fin')
 })
 
+const NEXT = 'GET /next HTTP/1.1\r\nhost: x\r\n\r\n'
+const lastOnes: [what: string, bytes: string][] = [
+  ['before 100 Continue', `GET /last HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\nhello${NEXT}`],
+  ['that refuses the body', `POST /last HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nxx${NEXT}`],
+]
+for (const how of ['at once', 'later'] as const) {
+  for (const [what, bytes] of lastOnes) {
+    test(`what comes behind the request of a last answer ${what} is not handled (answered ${how})`, async (t) => {
+      const seen: string[] = []
+      const { connect, log } = await listen(t, (req, res) => {
+        seen.push(req.url ?? '')
+        const answer = () => {
+          if (req.method === 'POST') res.shouldKeepAlive = false
+          echo(req, res)
+        }
+        if (how === 'at once') return answer()
+        return new Promise<void>((resolve) => setImmediate(resolve)).then(answer)
+      })
+      const connection = await connect()
+      connection.write(bytes)
+      const { bytes: said } = await connection.rest()
+      assert.match(said.toString('latin1'), /^HTTP\/1\.1 200 OK\r\n.*connection: close\r\n.*\/last$/is)
+      await (await connect()).ask({ target: '/other' })
+      assert.deepEqual(seen, ['/last', '/other'])
+      await until(() => log.lines.length === 2, 'both have a line')
+    })
+  }
+}
+
 test('idle connections are kept for longer than any client keeps them', async (t) => {
   const { connect } = await listen(t, echo)
   const response = await (await connect()).ask({ target: '/' })
