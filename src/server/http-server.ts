@@ -71,6 +71,8 @@ export class HttpServer {
     this.#tls = tls && createTlsServer({ ...limits, ...tlsOptions(tls), ...tls.material, handshakeTimeout: times.headers })
     this.server = this.#tls ?? createServer(limits)
     this.server.timeout = times.stalled
+    // `close` ends idle connections by this, in newer Nodes those as well that have asked for nothing yet: the listener knows better which to end
+    this.server.closeIdleConnections = () => {}
     this.#limit = new ConnectionLimit(this.server, log)
     this.limitConnections(maxConnections)
     if (this.#tls !== undefined) this.#watchHandshakes(this.#tls, log)
