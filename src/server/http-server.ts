@@ -67,6 +67,7 @@ export class HttpServer {
       headersTimeout,
       requestTimeout,
       connectionsCheckingInterval,
+      requireHostHeader: false, // the listener does, and says so in its log
     }
     this.#tls = tls && createTlsServer({ ...limits, ...tlsOptions(tls), ...tls.material, handshakeTimeout: times.headers })
     this.server = this.#tls ?? createServer(limits)

@@ -18,6 +18,11 @@ const MAX_PIPELINED = 100
 
 const STOPPING = new OciError(503, 'UNAVAILABLE', 'the server is stopping', { 'retry-after': '1' })
 
+/** RFC 9110, 10.1.1 */
+const UNKNOWN_EXPECTATION = new OciError(417, 'UNSUPPORTED', 'Expect: found something else, want 100-continue or no such header')
+/** RFC 9112, 3.2 */
+const NO_HOST = new OciError(400, 'UNSUPPORTED', 'Host: found none, want one in a request of HTTP/1.1')
+
 export type ListenerDeps = HttpServerOptions & {
   /** Answers one request; a promise where it takes longer than this turn. Neither throws nor rejects. */
   readonly handle: (req: IncomingMessage, res: Answer, note: Note) => void | Promise<void>
@@ -32,6 +37,8 @@ type Turn = {
   readonly note: Note
   readonly client: string | undefined
   readonly beganMs: number
+  /** Why it is not handed on. */
+  readonly refusal: OciError | undefined
   /** What is not over yet of the two. */
   open: number
 }
@@ -56,6 +63,7 @@ export class Listener {
       res.shouldKeepAlive = false // hardly anything here reads a body: who does asks for it, and else it need not come
       this.#take(req, res)
     })
+    this.#server.on('checkExpectation', (req, res) => this.#take(req, res, UNKNOWN_EXPECTATION))
     this.#http.onConnection((socket) => {
       this.#connections.set(socket, { current: undefined, waiting: [], asked: false })
       socket.once('close', () => this.#connections.delete(socket))
@@ -139,17 +147,17 @@ export class Listener {
   }
 
   /** Answers of one socket go out in the order of its requests anyway; handling them one by one keeps a pipelining client from holding many. */
-  #take(req: IncomingMessage, res: Answer): void {
+  #take(req: IncomingMessage, res: Answer, refusal = lacksHost(req) ? NO_HOST : undefined): void {
     const { clock } = this.#deps
     const connection = this.#connections.get(req.socket)
-    const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: clock.monotonic(), open: 2 }
+    const turn: Turn = { req, res, note: {}, client: req.socket.remoteAddress, beganMs: clock.monotonic(), refusal, open: 2 }
     res.prepare(this.#ids.of(req.headers['x-request-id']), clock)
     res.on('close', () => {
       if (connection?.current !== turn) return // newer Nodes close those as well that never had their turn
       this.#tell(turn)
       this.#part(connection, turn)
     })
-    if (this.#stopping) res.shouldKeepAlive = false
+    if (this.#stopping || refusal !== undefined) res.shouldKeepAlive = false
     if (connection === undefined || (connection.current === undefined && isOver(req.socket))) return
     connection.asked = true
     if (connection.current === undefined) this.#begin(connection, turn)
@@ -158,7 +166,7 @@ export class Listener {
 
   #begin(connection: Connection, turn: Turn): void {
     connection.current = turn
-    const handling = this.#deps.handle(turn.req, turn.res, turn.note)
+    const handling = turn.refusal === undefined ? this.#deps.handle(turn.req, turn.res, turn.note) : refuse(turn, turn.refusal)
     if (handling === undefined) this.#part(connection, turn)
     else handling.then(() => this.#part(connection, turn))
   }
@@ -198,6 +206,15 @@ export class Listener {
     if (isLogged) log[level](requestMessage(finished), requestFields(finished))
     metrics?.answered(answeredRequest(finished))
   }
+}
+
+function lacksHost({ headers, httpVersion }: IncomingMessage): boolean {
+  return headers.host === undefined && httpVersion === '1.1'
+}
+
+function refuse({ res, note }: Turn, refusal: OciError): void {
+  note.why = refusal.message
+  writeError(res, refusal, ['cache-control', 'no-store'])
 }
 
 /** Whether no answer can go out any more: Node ends its side of a connection behind an answer that said it was the last one. */

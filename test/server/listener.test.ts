@@ -172,6 +172,39 @@ for (const how of ['at once', 'later'] as const) {
   }
 }
 
+const refused: [what: string, head: string, status: number][] = [
+  ['an expectation that nobody knows', 'host: x\r\nexpect: nonsense\r\n', 417],
+  ['no host', '', 400],
+  ['no host and an expectation', 'expect: nonsense\r\n', 417],
+  ['no host, and a body to be asked for', 'expect: 100-continue\r\ncontent-length: 0\r\n', 400],
+]
+for (const [what, head, status] of refused) {
+  test(`${what}: ${status} in its turn, with an id and a line in the log, and nothing behind it is handled`, async (t) => {
+    const seen: string[] = []
+    const { connect, log } = await listen(t, async (req, res) => {
+      seen.push(req.url ?? '')
+      await new Promise((resolve) => setImmediate(resolve))
+      echo(req, res)
+    })
+    const connection = await connect()
+    connection.write(`GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /refused HTTP/1.1\r\n${head}\r\n${NEXT}`)
+    assert.equal((await connection.response()).body.toString(), '/first')
+    const response = await connection.response()
+    assert.deepEqual([response.status, response.header('connection')], [status, 'close'])
+    assert.match(response.body.toString(), /^{"errors":\[{"code":"UNSUPPORTED",/)
+    assert.equal(await connection.ending(), 'fin')
+    await until(() => log.lines.length === 2, 'both have a line')
+    assert.deepEqual(
+      log.lines.map(({ message, fields }) => [message, fields.status, fields.request]),
+      [
+        ['GET /first', 200, log.lines[0]?.fields.request],
+        ['GET /refused', status, response.header('x-request-id')],
+      ],
+    )
+    assert.deepEqual(seen, ['/first'])
+  })
+}
+
 test('idle connections are kept for longer than any client keeps them', async (t) => {
   const { connect } = await listen(t, echo)
   const response = await (await connect()).ask({ target: '/' })
