@@ -49,9 +49,12 @@ export function answeredRequest({ method, note, status, bytes, firstMs, totalMs 
   return { route, method, status, cache, registry: source?.registry, bytes, firstMs, totalMs }
 }
 
+/** Of every tag and digest. What else is asked for was decoded, and may hold blanks: it could pass for fields of the line. */
+const TARGET = /^[\w.:+-]{1,256}$/
+
 /** As it was asked for: a target may be no tag and no digest. */
 function referenceOf({ source, target }: Note): string | undefined {
-  if (source === undefined || target === undefined) return undefined
+  if (source === undefined || target === undefined || !TARGET.test(target)) return undefined
   return `${source.registry}/${source.repository}${target.includes(':') ? '@' : ':'}${target}`
 }
 

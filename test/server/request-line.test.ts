@@ -21,8 +21,17 @@ const messages: [note: Note, want: string][] = [
   [{ source }, 'GET /v2/app/manifests/1?ns=quay.io&token=…'],
   [{ source, target: '1' }, 'GET quay.io/app:1'],
   [{ source, target: 'sha256:00' }, 'GET quay.io/app@sha256:00'],
+  [{ source, target: 'x'.repeat(128) }, `GET quay.io/app:${'x'.repeat(128)}`],
+  [{ source, target: `sha512:${'0'.repeat(128)}` }, `GET quay.io/app@sha512:${'0'.repeat(128)}`],
 ]
 for (const [note, want] of messages) test(`A request is told as ${want}`, () => assert.equal(requestMessage({ ...REQUEST, note }), want))
+
+const noTargets = ['', '1 status=200', '1\tclient=10.9.9.9', '1\n', '1=2', '"1"', '1\u00a0x=y', '1\u2028', 'x'.repeat(257)]
+for (const target of noTargets) {
+  test(`A request for ${JSON.stringify(target)} is told by its URL`, () => {
+    assert.equal(requestMessage({ ...REQUEST, note: { source, target } }), 'GET /v2/app/manifests/1?ns=quay.io&token=…')
+  })
+}
 
 test('The line of a request has status, bytes, times, what the cache did, who asked and which request it was', () => {
   assert.deepEqual(requestFields({ ...REQUEST, note: { route: 'manifest', cache: 'hit' } }), {
