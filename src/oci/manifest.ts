@@ -232,10 +232,14 @@ function withMore(plain: Descriptor, value: Json): Descriptor {
   }
 }
 
+/** Far more than any name needs; what else an index writes there names no platform. */
+const PLATFORM_PART = /^[ -~]{1,64}$/
+
 function readPlatform(value: unknown): Platform | undefined {
   if (!isObject(value)) return undefined
   const [os, architecture, variant] = [text(value.os), text(value.architecture), text(value.variant)]
   if (os === undefined || architecture === undefined) return undefined
+  if (![os, architecture, variant ?? '-'].every((part) => PLATFORM_PART.test(part))) return undefined
   return variant === undefined ? { os, architecture } : { os, architecture, variant }
 }
 

@@ -240,6 +240,10 @@ test('An index keeps the platform of each manifest, where it is one', () => {
     { os: 1, architecture: ['amd64'] },
     'linux/amd64',
     null,
+    { os: 'linux', architecture: 'amd64\nforged: yes' },
+    { os: 'linux\u001b[2J', architecture: 'amd64' },
+    { os: 'linux', architecture: 'arm', variant: 'v7\u2028' },
+    { os: 'linux', architecture: 'x'.repeat(65) },
   ]
   const json = { schemaVersion: 2, manifests: platforms.map((platform, i) => descriptor(i.toString(16), OCI_MANIFEST, { platform })) }
   assert.deepEqual(
@@ -249,7 +253,7 @@ test('An index keeps the platform of each manifest, where it is one', () => {
       { os: 'linux', architecture: 'arm', variant: 'v7' },
       { os: 'linux', architecture: 'arm64' },
       { os: 'unknown', architecture: 'unknown' },
-      ...Array.from({ length: 5 }, () => undefined),
+      ...Array.from({ length: 9 }, () => undefined),
     ],
   )
 })

@@ -1,5 +1,6 @@
 /** What an operation of the admin API answers: the same for people as text, and for programs as JSON. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { printable } from '../../observe/printable.ts'
 import { type HeaderList, writeBody } from '../respond.ts'
 
 export type AdminAnswer = {
@@ -8,6 +9,11 @@ export type AdminAnswer = {
   readonly json: unknown
   /** Made when it is asked for. */
   readonly text: () => string
+}
+
+/** Lines as text, each on one line, whatever registries have put into it. */
+export function textOfLines(lines: readonly string[]): string {
+  return lines.map((line) => `${printable(line)}\n`).join('')
 }
 
 /** @param headers of every answer to that request */

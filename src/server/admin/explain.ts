@@ -3,7 +3,7 @@ import type { Explanation } from '../../cache/explanation.ts'
 import type { Revalidate } from '../../config/config.ts'
 import { formatLocalTime } from '../../store/record.ts'
 import { whyRefused } from '../name-rules.ts'
-import type { AdminAnswer } from './answer.ts'
+import { type AdminAnswer, textOfLines } from './answer.ts'
 import { healthText } from './health-text.ts'
 import { mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -41,7 +41,7 @@ export function explanationText(explanation: Explanation, access: RegistryAccess
     `registry: ${explanation.registry} at ${access.url}, ${stateOf(explanation)}`,
     `credentials: ${access.credentials}`,
   ]
-  return lines.map((line) => `${line}\n`).join('')
+  return textOfLines(lines)
 }
 
 /** Of a tag that is cached. */

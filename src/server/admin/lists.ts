@@ -2,7 +2,7 @@
 import type { ManifestEntry } from '../../cache/catalog.ts'
 import { type Digest, digestFileName } from '../../oci/digest.ts'
 import { formatLocalTime } from '../../store/record.ts'
-import type { AdminAnswer } from './answer.ts'
+import { type AdminAnswer, textOfLines } from './answer.ts'
 import { type BlobRow, blobRows, type ManifestRow, manifestRows } from './inventory.ts'
 import { mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -64,7 +64,7 @@ export async function patterns(name: string, source: string, read: AdminParts['r
 }
 
 function table(header: string, lines: readonly string[]): string {
-  return lines.length === 0 ? NOTHING : [header, ...lines].map((line) => `${line}\n`).join('')
+  return lines.length === 0 ? NOTHING : textOfLines([header, ...lines])
 }
 
 function manifestLine({ reference, entry, createdMs, pulledMs }: ManifestRow): string {

@@ -5,7 +5,7 @@ import { OciError } from '../../oci/error.ts'
 import { formatImageName, type ImageName } from '../../oci/image-name.ts'
 import type { Platform } from '../../oci/manifest.ts'
 import { parsePlatform } from '../../oci/platform.ts'
-import type { AdminAnswer } from './answer.ts'
+import { type AdminAnswer, textOfLines } from './answer.ts'
 import { readObject, refuseBody } from './body.ts'
 import { badRequest, mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -33,7 +33,7 @@ export async function prefetch(
   return {
     status: 202,
     json: { accepted, joined: [...joined] },
-    text: () => accepted.map((reference) => `accepted: ${reference}${more(reference)}\n`).join(''),
+    text: () => textOfLines(accepted.map((reference) => `accepted: ${reference}${more(reference)}`)),
   }
 }
 

@@ -4,7 +4,7 @@ import type { PruneRules } from '../../cache/retention.ts'
 import { digestFileName } from '../../oci/digest.ts'
 import { OciError } from '../../oci/error.ts'
 import { sizeText } from '../../store/size-text.ts'
-import type { AdminAnswer } from './answer.ts'
+import { type AdminAnswer, textOfLines } from './answer.ts'
 import { patterns, shortened } from './lists.ts'
 import { mistake, type Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -97,7 +97,7 @@ function textOf({ dryRun, references, manifests, blobs, stays, unsure, failures,
     ...failures.map(({ what, why }) => `not removed: ${what} (${why})`),
     `${went} ${references.length} reference(s), ${manifests.length} manifest(s), ${blobs.length} blob(s): ${sizeText(freedBytes)}`,
   ]
-  return lines.map((line) => `${line}\n`).join('')
+  return textOfLines(lines)
 }
 
 function stayingFor(neededBy: string | undefined): string {

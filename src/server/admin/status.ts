@@ -6,7 +6,7 @@ import type { PreloadProgress } from '../../cache/preload.ts'
 import { formatLocalTime } from '../../store/record.ts'
 import { sizeText } from '../../store/size-text.ts'
 import type { StorageTrouble } from '../../store/space.ts'
-import type { AdminAnswer } from './answer.ts'
+import { type AdminAnswer, textOfLines } from './answer.ts'
 import { healthText } from './health-text.ts'
 import type { Parameters } from './parameters.ts'
 import type { AdminParts } from './parts.ts'
@@ -60,7 +60,7 @@ function textOf({ version, uptimeMs, store, airGapped, catalog, fills, upstreams
     ...(loads.preload === undefined ? [] : [`preload: ${preloadText(loads.preload)}`]),
     ...(loads.prefetch === undefined ? [] : [`prefetch: ${loadText(loads.prefetch)}`]),
   ]
-  return lines.map((line) => `${line}\n`).join('')
+  return textOfLines(lines)
 }
 
 function fillLines(fills: readonly FillView[]): string[] {
