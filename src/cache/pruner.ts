@@ -19,7 +19,7 @@ import type { Store } from '../store/store.ts'
 import type { Catalog } from './catalog.ts'
 import { PruneRefused, type PruneReport, type PruneSummary, type Prunes, reportOf } from './prune-report.ts'
 import type { Publisher } from './publisher.ts'
-import { type Guards, type PrunePlan, type PruneRules, planPrune, refusalFor, type StoreContent } from './retention.ts'
+import { freedBytesOf, type Guards, type PrunePlan, type PruneRules, planPrune, refusalFor, type StoreContent } from './retention.ts'
 import { whyUnsure } from './survey.ts'
 
 export type PrunerDeps = {
@@ -46,6 +46,9 @@ export type PrunerDeps = {
 const WORKS_AT_ONCE = 4
 
 type Failure = PruneReport['failures'][number]
+
+/** What was removed of a plan: references as they are written, and digests. */
+type Gone = Readonly<Record<'references' | 'manifests' | 'blobs', Set<string>>>
 
 export class Pruner implements Prunes {
   readonly #deps: PrunerDeps
@@ -75,10 +78,11 @@ export class Pruner implements Prunes {
       const plan = await this.#plan(rules)
       this.#letGo(plan)
       const failures: Failure[] = []
-      await this.#remove(plan, failures)
-      this.#last = summaryOf(plan, this.#deps.clock.now())
+      const gone = await this.#remove(plan, failures)
+      const done = planOf(plan, gone)
+      this.#last = summaryOf(done, this.#deps.clock.now())
       this.#deps.metrics?.removed(this.#last)
-      return reportOf(plan, false, failures)
+      return reportOf(done, false, failures)
     })
   }
 
@@ -116,19 +120,28 @@ export class Pruner implements Prunes {
     )
   }
 
-  async #remove({ references, manifests, blobs }: PrunePlan, failures: Failure[]): Promise<void> {
+  async #remove({ references, manifests, blobs }: PrunePlan, failures: Failure[]): Promise<Gone> {
     const { publisher, store } = this.#deps
+    const gone: Gone = { references: new Set(), manifests: new Set(), blobs: new Set() }
+    const removeRecord = async (digest: Digest) => {
+      await publisher.removeRecord(digest)
+      gone.manifests.add(digest)
+    }
     const held = await this.#renameRecords(new Set(references.map(({ reference }) => reference)), failures)
     const [stale, rest] = staleFirst(manifests, references)
-    await this.#each(stale, failures, (digest) => publisher.removeRecord(digest))
+    await this.#each(stale, failures, removeRecord)
     const removable = references.map(({ reference }) => reference).filter((reference) => !held.has(reference))
     await this.#each(removable, failures, async (reference) => {
       if (!(await publisher.removeRef(reference))) throw new Error('its file cannot be removed')
+      gone.references.add(reference)
     })
-    await this.#each(rest, failures, (digest) => publisher.removeRecord(digest))
+    await this.#each(rest, failures, removeRecord)
     await store.syncDeletions()
-    const gone = blobs.map(({ digest }) => digest)
-    await this.#each(gone, failures, (digest) => this.#removeBlob(digest))
+    const going = blobs.map(({ digest }) => digest)
+    await this.#each(going, failures, async (digest) => {
+      if (await this.#removeBlob(digest)) gone.blobs.add(digest)
+    })
+    return gone
   }
 
   /** @returns the references whose files have to stay: a record that could not be written again still names them */
@@ -144,13 +157,14 @@ export class Pruner implements Prunes {
     return held
   }
 
-  /** Within one turn it is seen that nobody needs it, and the store is told: whoever wants it from then on gets it again. */
-  async #removeBlob(digest: Digest): Promise<void> {
+  /** Within one turn it is seen that nobody needs it, and the store is told: whoever wants it from then on gets it again. @returns whether it went */
+  async #removeBlob(digest: Digest): Promise<boolean> {
     const { catalog, store, guards, onBlobGone } = this.#deps
     const { isInUse, filled } = guards() ?? {}
-    if (catalog.needsBlob(digest) || isInUse?.(digest) === true || filled?.has(digest) === true) return
+    if (catalog.needsBlob(digest) || isInUse?.(digest) === true || filled?.has(digest) === true) return false
     onBlobGone(digest)
     await store.deleteBlob(digest)
+    return true
   }
 
   /** Some at once; one that fails keeps the others from nothing. */
@@ -164,6 +178,17 @@ export class Pruner implements Prunes {
     }
     await Promise.all(all.map((what) => this.#works.run(() => workOn(what))))
   }
+}
+
+/** The plan as far as it came: what could not be removed, and what somebody needs again, stays. */
+function planOf(plan: PrunePlan, gone: Gone): PrunePlan {
+  const went = {
+    references: plan.references.filter(({ reference }) => gone.references.has(reference)),
+    manifests: plan.manifests.filter(({ entry }) => gone.manifests.has(entry.digest)),
+    blobs: plan.blobs.filter(({ digest }) => gone.blobs.has(digest)),
+  }
+  const freedBytes = freedBytesOf(went)
+  return { ...plan, ...went, freedBytes, keptBytes: plan.keptBytes + plan.freedBytes - freedBytes }
 }
 
 /** Digests: of what a tag that goes has moved away from, and of the rest. */

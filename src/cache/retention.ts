@@ -80,6 +80,12 @@ export type PrunePlan = {
   readonly keptBytes: number
 }
 
+type Going = {
+  readonly references: PrunePlan['references']
+  readonly manifests: readonly Pick<GoingManifest, 'entry'>[]
+  readonly blobs: readonly Pick<GoingBlob, 'sizeBytes'>[]
+}
+
 const BLOCK_BYTES = 4096
 /** A record holds the bytes of its manifest in base64, and a parsed copy. */
 const RECORD_BYTES_PER_BYTE = 2.5
@@ -92,6 +98,15 @@ export const REF_BYTES = BLOCK_BYTES
 /** About what the record of a manifest takes of the disk. */
 export function recordBytes({ sizeBytes }: Pick<ManifestEntry, 'sizeBytes'>): number {
   return Math.ceil((sizeBytes * RECORD_BYTES_PER_BYTE) / BLOCK_BYTES) * BLOCK_BYTES
+}
+
+/** About what comes free of the disk. */
+export function freedBytesOf({ references, manifests, blobs }: Going): number {
+  return (
+    references.length * REF_BYTES +
+    manifests.reduce((sum, { entry }) => sum + recordBytes(entry), 0) +
+    blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  )
 }
 
 /** About what all of it takes of the disk. */
@@ -423,12 +438,10 @@ class Planner {
       .filter(({ digest }) => !kept.manifests.has(digest))
       .map((entry) => ({ entry, isOrphan: !needed.manifests.has(entry.digest) }))
     const goingBlobs = [...blobs.values()].filter((blob) => !kept.blobs.has(blob.digest) && this.#mayGo(blob, needed))
-    const freedBytes =
-      this.#going.size * REF_BYTES +
-      manifests.reduce((sum, { entry }) => sum + recordBytes(entry), 0) +
-      goingBlobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    const references = this.#candidates.map(({ ref }) => ref).filter((ref) => this.#going.has(ref))
+    const freedBytes = freedBytesOf({ references, manifests, blobs: goingBlobs })
     return {
-      references: this.#candidates.map(({ ref }) => ref).filter((ref) => this.#going.has(ref)),
+      references,
       manifests: manifests.sort((a, b) => Number(b.entry.kind === 'index') - Number(a.entry.kind === 'index')),
       blobs: goingBlobs.map(({ digest, sizeBytes }) => ({ digest, sizeBytes, isOrphan: !needed.blobs.has(digest) })),
       stays: [...this.#stays, ...this.#stayingBelongings(kept)],

@@ -221,10 +221,16 @@ cacheTest(
     await ground.start()
     await pull(ground, 'quay.io/some/app:1')
     await quiet(ground)
+    const planned = await ground.cache.pruner.look(matching('app:1'))
     failing = true
     const report = await ground.cache.pruner.prune(matching('app:1'))
     assert.equal(report.failures.length, 1)
     assert.match(report.failures[0]?.why ?? '', /EIO/)
+    const { manifests, blobs } = report
+    assert.deepEqual([manifests, blobs.length], [[], 2])
+    assert.equal(report.freedBytes, REF_BYTES + blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+    assert.equal(report.freedBytes + report.keptBytes, planned.freedBytes + planned.keptBytes)
+    assert.equal(ground.cache.pruner.last?.freedBytes, report.freedBytes)
     failing = false
     await ground.restart()
     assert.equal((await ground.cache.pruner.prune(matching('app:1'))).failures.length, 0)
@@ -238,6 +244,38 @@ cacheTest(
   },
 )
 let failing = false
+
+cacheTest(
+  'A blob that cannot be removed is not said to have come free',
+  async (ground) => {
+    await ground.start()
+    const { config } = await pull(ground, 'quay.io/some/app:1')
+    await quiet(ground)
+    stuck = config
+    const planned = await ground.cache.pruner.look(matching('app:1'))
+    const report = await ground.cache.pruner.prune(matching('app:1'))
+    assert.deepEqual(
+      report.failures.map(({ what }) => what),
+      [config],
+    )
+    const stays = planned.blobs.filter(({ digest }) => digest === config)
+    assert.deepEqual(
+      report.blobs,
+      planned.blobs.filter(({ digest }) => digest !== config),
+    )
+    assert.deepEqual([stays.length, report.freedBytes], [1, planned.freedBytes - (stays[0]?.sizeBytes ?? 0)])
+    assert.equal(report.keptBytes, planned.keptBytes + (stays[0]?.sizeBytes ?? 0))
+    const { references, manifests, blobs } = ground.cache.pruner.last ?? {}
+    assert.deepEqual([references, manifests, blobs], [1, 1, planned.blobs.length - 1])
+  },
+  {
+    store: (store) =>
+      overriding(store, {
+        deleteBlob: (digest) => (digest === stuck ? Promise.reject(new Error('EIO: scripted')) : store.deleteBlob(digest)),
+      }),
+  },
+)
+let stuck: string | undefined
 
 /** Every file operation that a prune makes may be its last one. */
 for (let steps = 0; steps < 12; steps++) {
