@@ -111,8 +111,11 @@ export function parseRetryAfter(header: string | undefined, nowMs: number): numb
 }
 
 /** What an error's body says: the `message` of its first OCI error, or its `code`, or the title of a page; on one line, clipped; empty if it is something else. */
-export function messageOfErrorBody(text: string): string {
-  return (messageInJson(text) ?? titleOfPage(text)).replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200)
+/** @param strike takes out of its words what nobody is to see */
+export function messageOfErrorBody(text: string, strike = (words: string) => words): string {
+  return strike(messageInJson(text) ?? titleOfPage(text))
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .slice(0, 200)
 }
 
 function messageInJson(text: string): string | undefined {

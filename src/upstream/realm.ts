@@ -49,7 +49,13 @@ export class Realm {
     const { credentials } = question
     const answer = form === undefined ? await this.#get(start, question, signal) : await this.#post(start, question, form, signal)
     if (answer.status === 200) return hops.read(answer, MAX_TOKEN_BYTES, signal)
-    const refused = await refusalOf(answer, { clock, idleMs, signal, note: askedNote(credentials) })
+    const refused = await refusalOf(answer, {
+      clock,
+      idleMs,
+      signal,
+      note: askedNote(credentials),
+      sent: { authorization: credentials?.basic, credentials },
+    })
     throw new UpstreamError(refused.kind, `its token realm ${refused.message}`, { ...retryOf(refused) })
   }
 

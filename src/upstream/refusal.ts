@@ -5,6 +5,7 @@ import type { Challenge } from '../oci/challenge.ts'
 import { type Answer, readErrorText } from './answer.ts'
 import { UpstreamError } from './error.ts'
 import { kindOfStatus, messageOfErrorBody, parseRetryAfter } from './failure.ts'
+import { type Sent, strikeSent } from './sent-secrets.ts'
 import { nameOf } from './tunnel.ts'
 
 export type RefusalContext = {
@@ -13,6 +14,8 @@ export type RefusalContext = {
   readonly signal: AbortSignal | undefined
   /** What was sent by way of credentials; said where the answer is 401 or 403. */
   readonly note: string
+  /** The credentials themselves: an answer may quote them. */
+  readonly sent: Pick<Sent, 'authorization' | 'credentials'>
   readonly challenges?: readonly Challenge[]
   /** What else may be the reason, if something is known. */
   readonly suspicion?: string | undefined
@@ -21,9 +24,11 @@ export type RefusalContext = {
 /** Reads at most 64 KiB of the body and lets go of the rest. */
 export async function refusalOf(
   answer: Answer,
-  { clock, idleMs, signal, note, challenges = [], suspicion }: RefusalContext,
+  { clock, idleMs, signal, note, sent, challenges = [], suspicion }: RefusalContext,
 ): Promise<UpstreamError> {
-  const words = messageOfErrorBody(await readErrorText(answer, { clock, idleMs, signal }))
+  const words = messageOfErrorBody(await readErrorText(answer, { clock, idleMs, signal }), (text) =>
+    strikeSent(text, { ...sent, url: answer.url, toProxy: answer.proxy?.authorization }),
+  )
   const kind = kindOfStatus(answer.status)
   const retryAfterMs = parseRetryAfter(answer.header('retry-after'), clock.now())
   const way = answer.proxy === undefined ? '' : ` (through the proxy ${nameOf(answer.proxy)})`

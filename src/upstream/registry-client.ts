@@ -225,10 +225,10 @@ export class RegistryClient implements Upstream {
     }
   }
 
-  #refusal({ answer, note, challenges }: Asked, signal: AbortSignal | undefined): Promise<UpstreamError> {
+  #refusal({ answer, note, sent, challenges }: Asked, signal: AbortSignal | undefined): Promise<UpstreamError> {
     const { clock, budgets, advice } = this.#options
     const suspicion = CLIENT_CERTIFICATE_STATUSES.has(answer.status) ? advice.outdatedClient : undefined
-    return refusalOf(answer, { clock, idleMs: budgets.bodyIdleMs, signal, note, challenges, suspicion })
+    return refusalOf(answer, { clock, idleMs: budgets.bodyIdleMs, signal, note, sent, challenges, suspicion })
   }
 }
 

@@ -6,6 +6,7 @@ import type { Authenticator, Authorization } from './authenticator.ts'
 import type { Circuit } from './circuit.ts'
 import type { UpstreamError } from './error.ts'
 import type { Hop, Hops } from './hops.ts'
+import type { Sent } from './sent-secrets.ts'
 import type { Verdict } from './verdict.ts'
 
 export type Ask = {
@@ -18,7 +19,13 @@ export type Ask = {
 }
 
 /** A final answer: no redirect, and a 401 only if there was nothing left to answer it with. */
-export type Asked = { readonly answer: Answer; readonly note: string; readonly challenges: readonly Challenge[] }
+export type Asked = {
+  readonly answer: Answer
+  readonly note: string
+  /** What the answer was given to, by way of credentials. */
+  readonly sent: Pick<Sent, 'authorization' | 'credentials'>
+  readonly challenges: readonly Challenge[]
+}
 
 /** A cached token may be refused, then the fresh one, and then other credentials stand: four requests for one answer at most. */
 const MAX_TRIES = 4
@@ -39,7 +46,7 @@ export class Requester {
 
   /** @throws UpstreamError, or the signal's reason. Any status is an answer. */
   async ask(ask: Ask, signal: AbortSignal): Promise<Asked> {
-    let last: Omit<Asked, 'answer'> = { note: '', challenges: [] }
+    let last: Omit<Asked, 'answer'> = { note: '', sent: { authorization: undefined, credentials: undefined }, challenges: [] }
     const answer = await this.#hops.follow(ask.url, async (url) => {
       const asked = await this.#askAt(url, ask, signal)
       last = asked
@@ -54,7 +61,10 @@ export class Requester {
       const answer = await this.#send(url, ask, authorization, signal)
       const challenges = answer.status === 401 ? parseChallenges(answer.header('www-authenticate') ?? '') : []
       const next = tries === MAX_TRIES ? undefined : await this.#next(answer, url, ask, authorization, challenges, signal)
-      if (next === undefined) return { answer, note: authorization.note, challenges }
+      if (next === undefined) {
+        const { header, note, credentials } = authorization
+        return { answer, note, sent: { authorization: header, credentials }, challenges }
+      }
       authorization = next
     }
   }
