@@ -1,6 +1,6 @@
 /**
- * Loading images in the background for whoever asks the running server to: all that is asked for at once is loaded together, some at a time. An image
- * that waits or is being loaded already is not queued again, and no more than so many do.
+ * Loading images in the background for whoever asks the running server to: in the order in which they were asked for, some at a time, whoever asked. An
+ * image that waits or is being loaded already is not queued again, and no more than so many do.
  */
 import { OVER } from '../async/over.ts'
 import type { Config } from '../config/config.ts'
@@ -10,8 +10,7 @@ import type { Platform } from '../oci/manifest.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { LoadOptions } from './image-load.ts'
 import type { ImageLoader } from './image-loader.ts'
-import type { ImageProgress, LoadCounts } from './image-progress.ts'
-import { LoadRun } from './load-run.ts'
+import { BlobLedger, ImageProgress, type LoadCounts } from './image-progress.ts'
 
 /** What is left out is as the configuration has it. */
 export type ImageLoadOptions = {
@@ -43,49 +42,70 @@ export type ImageLoadQueueDeps = {
   readonly log: Log
 }
 
+type Item = { readonly key: string; readonly image: ImageName; readonly loader: ImageLoader }
+
 export class ImageLoadQueue implements ImageLoads {
   readonly #deps: ImageLoadQueueDeps
   readonly #stopping = new AbortController()
   readonly #counts = { listed: 0, complete: 0, failed: 0 }
   /** Images that are not over, with the way in which they are to be loaded. */
   readonly #queued = new Set<string>()
-  #run: Pick<LoadRun<never>, 'running'> | undefined
-  /** One request after the other: each takes the places that the configuration gives. */
-  #runs = Promise.resolve()
+  readonly #waiting: Item[] = []
+  /** One that hangs takes a place, and holds up nothing else. */
+  readonly #running = new Set<Promise<void>>()
 
   constructor(deps: ImageLoadQueueDeps) {
     this.#deps = deps
   }
 
   get progress(): LoadCounts | undefined {
-    return this.#counts.listed === 0 ? undefined : { ...this.#counts, running: this.#run?.running.length ?? 0 }
+    return this.#counts.listed === 0 ? undefined : { ...this.#counts, running: this.#running.size }
   }
 
   load(images: readonly ImageName[], { platforms, referrers }: ImageLoadOptions): readonly ImageName[] {
     const { newLoader, settings } = this.#deps
-    const { concurrency, ...defaults } = settings.load
+    const defaults = settings.load
     const options = { platforms: platforms ?? defaults.platforms, referrers: referrers ?? defaults.referrers }
     const way = wayOf(options)
     const named = new Map(images.map((image) => [`${formatImageName(image)} ${way}`, image]))
-    const items = Array.from(named, ([key, image]) => ({ key, image })).filter(({ key }) => !this.#queued.has(key))
+    const added = [...named].filter(([key]) => !this.#queued.has(key))
     const joined = [...named].filter(([key]) => this.#queued.has(key)).map(([, image]) => image)
-    this.#refuseTooMany(items.length)
-    if (items.length === 0) return joined
+    this.#refuseTooMany(added.length)
+    if (added.length === 0) return joined
     const loader = newLoader({ ...options, urgency: 'background' })
-    const run = new LoadRun(items, { loader, concurrency, onResult: ({ key }, image) => this.#note(key, image) })
-    for (const { key } of items) this.#queued.add(key)
-    this.#counts.listed += items.length
-    this.#runs = this.#runs.then(() => {
-      this.#run = run
-      return run.run(this.#stopping.signal)
-    })
+    for (const [key, image] of added) {
+      this.#queued.add(key)
+      this.#waiting.push({ key, image, loader })
+    }
+    this.#counts.listed += added.length
+    this.#begin()
     return joined
   }
 
   /** Resolves when nothing is being loaded any more. */
   async stop(): Promise<void> {
     this.#stopping.abort(OVER)
-    await this.#runs
+    await Promise.all(this.#running)
+  }
+
+  /** As many as there are places for. */
+  #begin(): void {
+    const { settings } = this.#deps
+    while (this.#running.size < settings.load.concurrency && !this.#stopping.signal.aborted) {
+      const next = this.#waiting.shift()
+      if (next === undefined) return
+      const running = this.#load(next).finally(() => {
+        this.#running.delete(running)
+        this.#begin()
+      })
+      this.#running.add(running)
+    }
+  }
+
+  async #load({ key, image, loader }: Item): Promise<void> {
+    const progress = new ImageProgress(formatImageName(image), new BlobLedger())
+    await loader.load(image, progress, this.#stopping.signal)
+    this.#note(key, progress)
   }
 
   #refuseTooMany(more: number): void {

@@ -17,11 +17,11 @@ const many = (count: number) => Array.from({ length: count }, (_, i) => name(`ap
 type Held = { readonly queue: ImageLoadQueue; readonly gate: Gate; readonly finish: () => Promise<void> }
 
 /** One image, `first:1`, is being loaded, and its registry is slow. */
-async function held(ground: Ground): Promise<Held> {
+async function held(ground: Ground, concurrency = 4): Promise<Held> {
   const gate = new Gate()
   await ground.start()
   ground.hub().always('getManifest', { after: gate.opened, error: 'notFound' })
-  const load = { platforms: [AMD], referrers: false, concurrency: 4, imageFile: undefined, preloadImages: undefined }
+  const load = { platforms: [AMD], referrers: false, concurrency, imageFile: undefined, preloadImages: undefined }
   const queue = new ImageLoadQueue({ newLoader: (options) => ground.cache.newLoader(options), settings: { load }, log: ground.log })
   queue.load([name('first:1')], {})
   await until(() => queue.progress?.running === 1, 'it is being loaded')
@@ -52,6 +52,40 @@ for (const [what, images, options, joined, listed] of joins) {
     await finish()
   })
 }
+
+cacheTest('An image whose registry hangs takes one place, and what others ask for is loaded beside it', async (ground) => {
+  const { queue, finish } = await held(ground, 2)
+  const other = ground.hub('ghcr.io')
+  for (const tag of ['1', '2', '3']) other.content.addImage('some/app', tag, { config: { tag } })
+  for (const tag of ['1', '2', '3']) queue.load([parseImageName(`ghcr.io/some/app:${tag}`)], { platforms: 'all' })
+  await until(() => queue.progress?.complete === 3, 'they are loaded')
+  assert.deepEqual(queue.progress, { listed: 4, complete: 3, failed: 0, running: 1 })
+  await finish()
+})
+
+cacheTest('Images are loaded in the order in which they were asked for, no more at a time than there are places', async (ground) => {
+  const { queue, gate, finish } = await held(ground, 1)
+  queue.load([name('b:1'), name('a:1')], {})
+  queue.load([name('c:1')], {})
+  assert.equal(queue.progress?.running, 1)
+  gate.open()
+  await until(() => queue.progress?.failed === 4, 'all are over')
+  const asked = ground
+    .hub()
+    .callsOf('getManifest')
+    .map(({ repository }) => repository)
+  assert.deepEqual([...new Set(asked)], ['some/first', 'some/b', 'some/a', 'some/c'])
+  await finish()
+})
+
+cacheTest('A stop ends what is being loaded, and begins nothing else', async (ground) => {
+  const { queue, finish } = await held(ground, 1)
+  queue.load([name('b:1')], {})
+  await queue.stop()
+  queue.load([name('c:1')], {})
+  assert.deepEqual(queue.progress, { listed: 3, complete: 0, failed: 0, running: 0 })
+  await finish()
+})
 
 cacheTest('What is over can be asked for again', async (ground) => {
   const { queue, gate, finish } = await held(ground)

@@ -4,7 +4,7 @@ import { type ImageLoadOptions, type ImageLoads, LoadsFull } from '../../cache/i
 import { OciError } from '../../oci/error.ts'
 import { formatImageName, type ImageName } from '../../oci/image-name.ts'
 import type { Platform } from '../../oci/manifest.ts'
-import { parsePlatform } from '../../oci/platform.ts'
+import { formatPlatform, parsePlatform } from '../../oci/platform.ts'
 import { type AdminAnswer, textOfLines } from './answer.ts'
 import { readObject, refuseBody } from './body.ts'
 import { badRequest, mistake, type Parameters } from './parameters.ts'
@@ -13,6 +13,8 @@ import { readImageName } from './reference-text.ts'
 
 const MOST_BODY_BYTES = 1024 * 1024
 const RETRY_AFTER_S = '60'
+/** More than any index lists in earnest; each image that waits is remembered with all of them. */
+const MOST_PLATFORMS = 64
 const KEYS = ['images', 'platforms', 'referrers']
 
 export async function prefetch(
@@ -67,11 +69,14 @@ function wishOf(body: Readonly<Record<string, unknown>>): Wish {
 function platformsOf(platforms: unknown): readonly Platform[] | 'all' {
   if (!isTexts(platforms) || platforms.length === 0) throw badRequest('platforms: want a list such as ["linux/amd64"], or ["all"]')
   if (platforms.includes('all')) return 'all'
-  return platforms.map((text, i) => {
+  const byName = new Map<string, Platform>()
+  for (const [i, text] of platforms.entries()) {
     const platform = parsePlatform(text)
     if (platform === undefined) throw mistake(`platforms[${i}]`, text, 'a platform such as linux/amd64 or linux/arm/v7, or all')
-    return platform
-  })
+    byName.set(formatPlatform(platform), platform)
+    if (byName.size > MOST_PLATFORMS) throw badRequest(`platforms: found more than ${MOST_PLATFORMS}, want no more, or ["all"]`)
+  }
+  return [...byName.values()]
 }
 
 function isTexts(value: unknown): value is readonly string[] {

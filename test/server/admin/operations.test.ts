@@ -8,6 +8,7 @@ import type { PruneRules } from '../../../src/cache/retention.ts'
 import { digestHex, digestOf } from '../../../src/oci/digest.ts'
 import { parseImageName } from '../../../src/oci/image-name.ts'
 import { parseRegistry } from '../../../src/oci/name.ts'
+import { formatPlatform } from '../../../src/oci/platform.ts'
 import { registryAccess } from '../../../src/server/admin/registry-access.ts'
 import { startFakeRegistry } from '../../support/fake-registry.ts'
 import { status as fail, hangAt } from '../../support/fake-registry-faults.ts'
@@ -136,6 +137,19 @@ test('Who prefetches learns what is queued already, and when there are too many,
   assert.deepEqual([refused.status, refused.header('retry-after'), messageOf(refused)], [429, '60', 'too many'])
 })
 
+/** Platforms, all of them different. */
+function numbered(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `linux/arm/v${i}`)
+}
+
+test('Platforms that a prefetch names twice count once', async (t) => {
+  const { ask, loads } = await layAdmin(t)
+  const platforms = [...numbered(64), ...numbered(64), 'Linux/ARM/v0']
+  const { status } = await ask('/cmd/prefetch', { method: 'POST', body: JSON.stringify({ images: ['alpine:3'], platforms }) })
+  const asked = loads.asked[0]?.options.platforms
+  assert.deepEqual([status, typeof asked === 'object' && asked.map(formatPlatform)], [202, numbered(64)])
+})
+
 const badBodies: [body: string, message: RegExp][] = [
   ['', /^body: /],
   ['{', /^body: /],
@@ -149,6 +163,7 @@ const badBodies: [body: string, message: RegExp][] = [
   ['{"images":["alpine"],"platforms":"linux/amd64"}', /^platforms: /],
   ['{"images":["alpine"],"platforms":[]}', /^platforms: /],
   ['{"images":["alpine"],"platforms":["linux"]}', /^platforms\[0\]: found "linux"/],
+  [JSON.stringify({ images: ['alpine'], platforms: numbered(65) }), /^platforms: found more than 64/],
   ['{"images":["alpine"],"referrers":"yes"}', /^referrers: /],
   ['{"images":["alpine"],"image":["x"]}', /^"image": /],
 ]
