@@ -18,5 +18,5 @@ export function startArguments(args) {
   return complete
 }
 
-/** @param {readonly string[]} args @param {string} flag */
-const has = (args, flag) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))
+/** With one dash or two. @param {readonly string[]} args @param {string} flag */
+const has = (args, flag) => args.map((arg) => arg.replace(/^-(?=[a-z])/, '--')).some((arg) => arg === flag || arg.startsWith(`${flag}=`))

@@ -116,9 +116,12 @@ async function runService(
     const onEnd = (problem?: string) => void manager.ready(problem === undefined ? serving : `${serving}; ${problem}`)
     const reloader = new Reloader({ load, started: loaded, service: { reload }, output, log: told, onBegin, onEnd })
     reloads.goTo(() => reloader.reload())
-    await Promise.race([signal.came, service.stopRequested])
+    const askedBy = await Promise.race([signal.came.then(() => 'a signal'), service.stopRequested.then(() => '/cmd/stop')])
+    log.info('stopping', { askedBy })
     void manager.stopping('letting answers end', service.drainMs() + ENDING_MS)
-    return await stop(service, io)
+    const code = await stop(service, io)
+    log.info('stopped')
+    return code
   } catch (error) {
     log.debug('could not start', { error }) // at this level, with the stack
     output.flush()

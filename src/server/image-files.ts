@@ -32,12 +32,6 @@ export async function imageSources(spec: string): Promise<readonly ImageSource[]
   return sources
 }
 
-/** For lists that are read more than once. @throws ImageFileError for standard input, which has nothing the second time */
-export function refuseStandardInput(spec: string): void {
-  const found = patternsOf(spec).find((pattern) => pattern === DASH || pattern === STDIN)
-  if (found !== undefined) throw new ImageFileError(`${found}: found standard input, which can be read only once; want files`)
-}
-
 /** All images that the files of a specification name, each once. @throws ImageFileError */
 export async function listedImages(spec: string, aliases: RegistryAliases): Promise<readonly ImageOfList[]> {
   const images = new Map<string, ImageOfList>()

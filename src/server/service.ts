@@ -41,7 +41,7 @@ import { limitPerClient } from './client-limit.ts'
 import { ConfiguredNames } from './configured-names.ts'
 import { answerHealth, type HealthState, isForHealth } from './health.ts'
 import { helloWorldConfig, makeHelloWorldStore, removeHelloWorldStore } from './hello-world.ts'
-import { listedImages, refuseStandardInput } from './image-files.ts'
+import { listedImages } from './image-files.ts'
 import { Listener } from './listener.ts'
 import { LiveServerTls } from './live-server-tls.ts'
 import { answerMetrics, isForMetrics } from './metrics-api.ts'
@@ -350,10 +350,7 @@ function newPreload(cache: Cache, config: Config, clock: Clock, log: Log): Prelo
   const { preloadImages, platforms, referrers, concurrency } = config.load
   if (preloadImages === undefined) return undefined
   const loader = cache.newLoader({ platforms, referrers, urgency: 'background' })
-  const list = async () => {
-    refuseStandardInput(preloadImages)
-    return listedImages(preloadImages, configuredNames(config.registries))
-  }
+  const list = () => listedImages(preloadImages, configuredNames(config.registries))
   return new Preload({ loader, list, concurrency, airGapped: config.airGapped, clock, log })
 }
 

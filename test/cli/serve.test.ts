@@ -22,6 +22,12 @@ async function stopped(io: FakeIo, args: readonly string[] = []): Promise<number
   return code
 }
 
+test('a stop is told in the log, who asked for it, and when it is over', async () => {
+  const io = new FakeIo()
+  assert.equal(await stopped(io, ['--log-level', 'info']), 0)
+  assert.match(io.err, /INFO {2}stopping askedBy="?a signal"?\n(?:.*\n)*?.*INFO {2}stopped\n/)
+})
+
 const RULE = '-'.repeat(70)
 const banner = (port: number, more: { host?: string; store?: string; registries?: string } = {}) =>
   `${RULE}
@@ -181,7 +187,10 @@ test('Log lines go to stderr', async () => {
   io.started[0]?.log.info('server is running')
   await io.signal()
   assert.equal(await code, 0)
-  assert.equal(io.err, `${banner(8080)}2026-01-01T00:00:00.000Z INFO  server is running\n`)
+  assert.equal(
+    io.err,
+    `${banner(8080)}${['server is running', 'stopping askedBy="a signal"', 'stopped'].map((said) => `2026-01-01T00:00:00.000Z INFO  ${said}\n`).join('')}`,
+  )
 })
 
 test('A hang-up opens the log file anew', async (t) => {
@@ -206,7 +215,8 @@ test('Log lines go to the log file, in the format that was asked for, and the ba
   io.started[0]?.log.info('server is running', { port: 1 })
   await io.signal()
   assert.equal(await code, 0)
-  assert.equal(await readFile(file, 'utf8'), '{"time":"2026-01-01T00:00:00.000Z","level":"info","msg":"server is running","port":1}\n')
+  const said = ['"msg":"server is running","port":1', '"msg":"stopping","askedBy":"a signal"', '"msg":"stopped"']
+  assert.equal(await readFile(file, 'utf8'), said.map((text) => `{"time":"2026-01-01T00:00:00.000Z","level":"info",${text}}\n`).join(''))
   assert.equal(io.err, banner(8080))
 })
 

@@ -28,6 +28,10 @@ const cases: [given: string[], run: string[]][] = [
     ['serve', '--image-path', '/x'],
     ['serve', '--image-path', '/x', ...log],
   ],
+  [
+    ['serve', '-image-path', '/x', '-log-level=warn'],
+    ['serve', '-image-path', '/x', '-log-level=warn'],
+  ],
   [['--image-path=/x'], ['serve', '--image-path=/x', ...log]],
   [
     ['serve', '--config-file', 'c.yaml'],

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { formatImageName } from '../../src/oci/image-name.ts'
 import { parseRegistry } from '../../src/oci/name.ts'
-import { ImageFileError, imageSources, listedImages, refuseStandardInput } from '../../src/server/image-files.ts'
+import { ImageFileError, imageSources, listedImages } from '../../src/server/image-files.ts'
 import { temporaryDirectory } from '../support/files.ts'
 
 async function lists(t: TestContext): Promise<(name: string) => string> {
@@ -64,19 +64,5 @@ for (const [sentence, spec, message] of mistakes) {
   test(`${sentence} is one line that says what is wrong`, async (t) => {
     const at = await lists(t)
     await assert.rejects(imageSources(spec(at)), (error) => error instanceof ImageFileError && message.test(error.message))
-  })
-}
-
-const again: [spec: string, message: RegExp | undefined][] = [
-  ['-', /^-: found standard input, which can be read only once; want files$/],
-  ['a.txt, -', /^-: found standard input/],
-  ['/dev/stdin', /^\/dev\/stdin: found standard input/],
-  ['./-', undefined],
-  ['a-b.txt,lists/*', undefined],
-]
-for (const [spec, message] of again) {
-  test(`a list that is read again and again ${message === undefined ? 'may' : 'may not'} be ${spec}`, () => {
-    if (message === undefined) refuseStandardInput(spec)
-    else assert.throws(() => refuseStandardInput(spec), { message })
   })
 }

@@ -29,19 +29,32 @@ const ANSWERS: Readonly<Record<Explanation['answer'], string>> = {
 
 /** One line for each fact. */
 export function explanationText(explanation: Explanation, access: RegistryAccess): string {
-  const { reference, answer, from, why, policy, isComplete } = explanation
+  const { reference, from, why, policy, isComplete } = explanation
   const lines = [
     reference,
-    `would be served: ${answer === 'asks' && from === 'upstream' ? 'if its registry has it' : ANSWERS[answer]}`,
+    `would be served: ${answerText(explanation)}`,
     `from: ${from}`,
     ...why.map((sentence) => `why: ${sentence}`),
-    ...(isComplete === undefined ? [] : [`complete: ${isComplete ? 'yes' : 'no'}`]),
+    ...(isComplete === undefined ? [] : [`complete: ${isComplete ? 'yes' : completePart(explanation)}`]),
     ...cachedLines(explanation),
     ...(policy === undefined ? [] : [`check policy: ${policyText(policy)}`]),
     `registry: ${explanation.registry} at ${access.url}, ${stateOf(explanation)}`,
     `credentials: ${access.credentials}`,
   ]
   return textOfLines(lines)
+}
+
+/** Of the manifest; a client that gets it asks for the rest next. */
+function answerText({ answer, from, isComplete, cached }: Explanation): string {
+  if (answer === 'asks' && from === 'upstream') return 'if its registry has it'
+  const lacksBlobs = isComplete === false && !(cached?.platforms ?? []).some(({ state }) => state === 'complete')
+  return answer === 'served' && lacksBlobs ? `${ANSWERS[answer]}; but not all that belongs to it is here` : ANSWERS[answer]
+}
+
+/** An index may be there for some platforms, which is all that somebody wanted. */
+function completePart({ cached }: Explanation): string {
+  const platforms = (cached?.platforms ?? []).filter(({ state }) => state === 'complete').map(({ platform }) => platform || '-')
+  return platforms.length === 0 ? 'no' : `for ${platforms.join(', ')}`
 }
 
 /** Of a tag that is cached. */

@@ -296,6 +296,8 @@ test('An explanation says whether a reference would be served, from where, and w
     { platform: 'linux/arm64', digest: arm.digest, state: 'absent' },
   ])
   assert.ok(String(multi.why).includes('1 of its 2 manifests are not cached'))
+  const asText = async (ref: string) => ground.text(`/cmd/explain?ref=${ref}`)
+  assert.match(await asText('quay.io/app:multi'), /^would be served: yes, without asking anybody$[\s\S]*^complete: for linux\/amd64$/m)
   const absent = await explain(ground, `quay.io/app@${arm.digest}`)
   assert.deepEqual([absent.answer, absent.from, absent.cached], ['asks', 'upstream', undefined])
   assert.deepEqual(absent.access, { url: `http://${hub.host}`, credentials: 'none: anonymous' })
@@ -309,6 +311,11 @@ test('An explanation says whether a reference would be served, from where, and w
   assert.match(
     answer.body.toString(),
     /^quay\.io\/app:1\nwould be served: no\nfrom: nowhere\nwhy: it is not cached\nwhy: the server is air-gapped: 404\n/,
+  )
+  const lacking = await askAt(offline.port, { target: '/cmd/explain?ref=quay.io/app:multi' })
+  assert.match(
+    lacking.body.toString(),
+    /^would be served: yes, without asking anybody; but not all that belongs to it is here$[\s\S]*^complete: no$/m,
   )
 })
 
