@@ -18,8 +18,9 @@ export type Survey = {
 /** @param rules that are to be planned by. @throws a system error that is not about one file */
 export async function surveyStore(store: Store, rules: Pick<PruneRules, 'maxBytes'>, clock: Clock, log: Log): Promise<Survey> {
   const catalog = new Catalog()
-  await loadCatalog(catalog, store, clock, log)
-  return { catalog, blobs: await blobsFor(rules, store, catalog), unsure: whyUnsure(store, catalog) }
+  const listed = store.blobDigests() // while the catalog is loaded
+  await Promise.all([listed, loadCatalog(catalog, store, clock, log)])
+  return { catalog, blobs: await blobsFor(rules, store, catalog, listed), unsure: whyUnsure(store, catalog) }
 }
 
 /**
@@ -30,8 +31,9 @@ export async function blobsFor(
   { maxBytes }: Pick<PruneRules, 'maxBytes'>,
   store: BlobLists,
   catalog: Catalog,
+  digests = store.blobDigests(),
 ): Promise<StoreContent['blobs']> {
-  return maxBytes === undefined ? blobsAsClaimed(await store.blobDigests(), store, catalog) : listedBlobs(store)
+  return maxBytes === undefined ? blobsAsClaimed(await digests, store, catalog) : listedBlobs(store)
 }
 
 type BlobLists = Pick<Store, 'listBlobs' | 'blobDigests'>
