@@ -63,11 +63,3 @@ test('a list that is not there is logged, and the service serves', async (t) => 
   assert.match(await status(service), /^preload: 0 of 0 .*; the list cannot be read: no files matched "\/none\/\*\.txt"$/m)
   await service.stop()
 })
-
-test('standard input is no list to be read again and again: the service says so, and serves', async (t) => {
-  const { config } = await preloading(t, '')
-  const service = await serve(t, { ...config, load: { ...(config.load as Config['load']), preloadImages: '-' } })
-  await until(() => isSaid(service.log, 'cannot preload images'), 'cannot preload images')
-  assert.match(await status(service), /^preload: .*; the list cannot be read: -: found standard input/m)
-  await service.stop()
-})
